@@ -1,0 +1,44 @@
+# Every target CI runs, and nothing that only works on one machine.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench constraints clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "llm-ledger needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
+	@echo "Installing into $(VENV) …" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
+
+demo: $(READY) ## Run the whole loop without a key: simulator, 200 questions, a crash, the bill
+	@$(BIN)/llm-ledger demo
+
+test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/
+	@$(BIN)/coverage erase
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-branch
+
+lint: $(READY) ## Format check, lint, types, layering
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## Format the tree and apply safe lint fixes
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY) ## Measure, as ratios against the bare driver and the bare SDK in the same run
+	@$(BIN)/python -m bench
+
+constraints: $(READY) ## Pin what is installed now into constraints.txt (names and versions only)
+	@$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage .coverage.*
