@@ -12,6 +12,7 @@
     │   ├── VersionConflict        somebody else appended to the stream first: read again, decide again
     │   └── IdempotencyMismatch    an event id exists already with another body
     ├── LedgerCorrupt              stored rows contradict their hashes or each other
+    ├── UsageUnreadable            a provider's usage object cannot be priced: its cost is unknown
     └── ProviderError              the provider refused or cannot be reached; requests stay queued
         ├── ProviderRefused        it answered, and will not take this credential or request
         └── ProviderUnreachable    it did not answer
@@ -37,6 +38,7 @@ __all__ = [
     "ProviderRefused",
     "ProviderUnreachable",
     "UnknownId",
+    "UsageUnreadable",
     "VersionConflict",
 ]
 
@@ -125,6 +127,18 @@ class IdempotencyMismatch(AppendRefused):
 
 class LedgerCorrupt(LedgerError):
     """Stored rows contradict their hashes or each other."""
+
+
+class UsageUnreadable(LedgerError):
+    """A provider's usage object cannot be priced without guessing, so its cost is unknown.
+
+    `path` is the place in the object (`usage.iterations[0].type`), `reason` says what stands there.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class ProviderError(LedgerError):

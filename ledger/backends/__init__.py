@@ -1,0 +1,28 @@
+"""The databases a ledger can live in. A URL picks one; everything above speaks `Database`."""
+
+from __future__ import annotations
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from ledger.backends.base import Database, DuplicateRow
+from ledger.errors import ConfigurationError
+
+__all__ = ["Database", "DuplicateRow", "open_database"]
+
+
+def open_database(url: str) -> Database:
+    """The database at a SQLAlchemy URL. Raises `ConfigurationError` for one that no backend here speaks."""
+    try:
+        backend = make_url(url).get_backend_name()
+    except ArgumentError:
+        raise ConfigurationError(
+            "LLM_LEDGER_DATABASE_URL is not a database URL; use sqlite:///FILE for the embedded ledger"
+        ) from None
+    if backend == "sqlite":
+        from ledger.backends.sqlite import SQLiteDatabase
+
+        return SQLiteDatabase(url)
+    raise ConfigurationError(
+        f"LLM_LEDGER_DATABASE_URL names {backend}, which this release does not speak; use sqlite:///FILE"
+    )

@@ -1,0 +1,53 @@
+"""What the store asks of a database: serialised writes, consistent reads, bulk statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Table
+
+__all__ = ["Database", "DuplicateRow"]
+
+
+class DuplicateRow(Exception):
+    """A unique constraint refused a row; the transaction it belonged to is rolled back."""
+
+
+class Database(Protocol):
+    """One database that holds one ledger. Safe to share between the threads of a process."""
+
+    url: str
+    dialect: str
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """A transaction that no other writer, of any process, runs beside. Commits on a clean exit.
+
+        Raises `DuplicateRow` where a unique constraint refuses a row, `DatabaseUnusable` where the database does.
+        """
+        ...
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A transaction in which every statement sees the same state."""
+        ...
+
+    def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Bulk insert: each row has one value for every column of the table, in its order."""
+        ...
+
+    def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Bulk insert that leaves rows alone whose primary key is there already."""
+        ...
+
+    def update(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Bulk update by primary key: each row has one value for every column of the table, in its order."""
+        ...
+
+    def add(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Bulk upsert that adds every value outside the primary key to what is stored."""
+        ...
+
+    def close(self) -> None:
+        """Give back every connection."""
+        ...

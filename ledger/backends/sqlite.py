@@ -1,0 +1,141 @@
+"""The embedded ledger: one SQLite file in WAL mode, every commit synced to disk."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+
+from ledger.backends import statements
+from ledger.backends.base import DuplicateRow
+from ledger.errors import DatabaseUnusable
+
+try:
+    import pysqlite3.dbapi2 as driver
+except ImportError:  # platforms without a wheel: the interpreter's own, if it is new enough
+    import sqlite3 as driver
+
+__all__ = ["SQLiteDatabase"]
+
+SAFE_VERSION: Final = (3, 51, 3)
+"""Before it, two connections that reset the WAL at once can corrupt the file (fixed in SQLite 3.51.3)."""
+
+BUSY_SECONDS: Final = 60.0
+"""How long a writer waits for another process's transaction before it gives up."""
+
+_EXPLANATIONS: Final = (
+    ("readonly database", "is read-only; give this user write access to the file and its directory"),
+    ("file is not a database", "is not a SQLite database"),
+    ("malformed", "is damaged; run `llm-ledger verify` on a copy"),
+    ("disk is full", "cannot grow: the disk is full; free some space and run the same command again"),
+    ("unable to open", "cannot be opened; check that its directory exists and is writable"),
+    ("is locked", f"was locked by another process for {BUSY_SECONDS:.0f} s"),
+    ("disk i/o error", "cannot be read or written: the disk reports an I/O error"),
+)
+
+
+class SQLiteDatabase:
+    """A ledger in one file. `path` None keeps it in memory (tests, scratch copies): one connection then.
+
+    Writers of this process take turns by a lock, writers of several processes by `BEGIN IMMEDIATE`.
+    """
+
+    dialect = "sqlite"
+
+    def __init__(self, url: str, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        if driver.sqlite_version_info < SAFE_VERSION:
+            raise DatabaseUnusable(
+                f"SQLite {driver.sqlite_version} can corrupt a ledger when two processes write (fixed in 3.51.3); "
+                "install pysqlite3 >= 0.6.1, which brings a newer one"
+            )
+        self.url = url
+        self.path = make_url(url).database or None
+        if self.path == ":memory:":
+            self.path = None
+        self._engine = self._make_engine(busy_seconds)
+        self._turn = threading.RLock()
+
+    def _make_engine(self, busy_seconds: float) -> Engine:
+        if self.path is not None and not Path(self.path).parent.is_dir():
+            raise DatabaseUnusable(f"{self.path}: the directory {Path(self.path).parent} does not exist")
+        engine = create_engine(
+            f"sqlite:///{self.path}" if self.path else "sqlite://",
+            module=driver,
+            connect_args={"check_same_thread": False, "timeout": busy_seconds, "cached_statements": 256},
+        )
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._turn, self._translated(), self._engine.connect() as connection:
+            connection = connection.execution_options(ledger_write=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        if self.path is None:
+            with self._turn, self._translated(), self._engine.begin() as connection:
+                yield connection
+        else:
+            with self._translated(), self._engine.begin() as connection:
+                yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: DBAPIError) -> Exception:
+        if isinstance(error.orig, driver.IntegrityError):
+            return DuplicateRow(str(error.orig))
+        text = str(error.orig)
+        for symptom, explanation in _EXPLANATIONS:
+            if symptom in text.lower():
+                return DatabaseUnusable(f"{self.path or 'the in-memory ledger'} {explanation}")
+        return error
+
+    def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        _many(connection, statements.insert(table, "?"), rows)
+
+    def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        _many(connection, statements.insert_missing(table, "?"), rows)
+
+    def update(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        keys = len(table.primary_key.columns)
+        _many(connection, statements.update(table, "?"), [(*row[keys:], *row[:keys]) for row in rows])
+
+    def add(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        _many(connection, statements.add(table, "?"), rows)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _many(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        connection.exec_driver_sql(statement, list(rows))  # type: ignore[arg-type]  # rows of tuples are fine
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    # Transactions are begun by `_begin`, in words; the driver's own guesses would start them too late.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536"):
+        cursor.execute(f"PRAGMA {pragma}").fetchall()
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("ledger_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,155 @@
+"""Bytes and hashes: how an event is written, what its hashes cover, and how JSON from outside is read.
+
+`body_hash` covers what the event says (type, schema version, data). `hash` covers the hash before it and every
+column of the row, `body_hash` standing for `data`; so a body can be checked alone, and the chain without bodies.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from hashlib import sha256
+from typing import Any, NoReturn
+
+import msgspec
+
+from ledger.events import CATALOGUE, EventData
+from ledger.upcast import SCHEMA_VERSIONS, upcast
+
+__all__ = [
+    "GENESIS",
+    "DuplicateKey",
+    "body_hash",
+    "canonical_json",
+    "chain_hash",
+    "decode_data",
+    "encode_data",
+    "parse_json",
+]
+
+GENESIS = bytes(32)
+"""What stands for the hash before position 1."""
+
+_FIXED = struct.Struct(">QIHqq")
+_LENGTH = struct.Struct(">I")
+
+_encode = msgspec.json.Encoder().encode
+_decoders = {name: msgspec.json.Decoder(cls).decode for name, cls in CATALOGUE.items()}
+
+
+def encode_data(data: EventData) -> bytes:
+    """The event's body as JSON, fields in the catalogue's order."""
+    return _encode(data)
+
+
+def decode_data(event_type: str, schema_version: int, data: str | bytes) -> EventData:
+    """The event's body in its current schema version; older ones are upcast on the way."""
+    if schema_version != SCHEMA_VERSIONS.get(event_type, 1):
+        return msgspec.convert(
+            upcast(event_type, schema_version, msgspec.json.decode(data)), CATALOGUE[event_type]
+        )
+    return _decoders[event_type](data)
+
+
+def body_hash(event_type: str, schema_version: int, data: bytes) -> bytes:
+    """SHA-256 over what the event says."""
+    name = event_type.encode()
+    return sha256(
+        b"".join((_LENGTH.pack(len(name)), name, schema_version.to_bytes(2), _LENGTH.pack(len(data)), data))
+    ).digest()
+
+
+def chain_hash(
+    previous: bytes,
+    position: int,
+    stream_id: str,
+    version: int,
+    event_id: bytes,
+    event_type: str,
+    schema_version: int,
+    occurred_at: int,
+    recorded_at: int,
+    correlation_id: bytes | None,
+    causation_id: bytes | None,
+    body: bytes,
+) -> bytes:
+    """SHA-256 over the hash before and every column. Variable lengths are prefixed, so no two rows look alike."""
+    stream, name = stream_id.encode(), event_type.encode()
+    correlation, causation = correlation_id or b"", causation_id or b""
+    pack = _LENGTH.pack
+    return sha256(
+        b"".join(
+            (
+                previous,
+                _FIXED.pack(position, version, schema_version, occurred_at, recorded_at),
+                pack(len(stream)),
+                stream,
+                pack(len(event_id)),
+                event_id,
+                pack(len(name)),
+                name,
+                pack(len(correlation)),
+                correlation,
+                pack(len(causation)),
+                causation,
+                body,
+            )
+        )
+    ).digest()
+
+
+class DuplicateKey(ValueError):
+    """A JSON object names one key twice: readers disagree on which of the values counts."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise DuplicateKey(f"key {twice!r} appears twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json(text: bytes) -> Any:
+    """Strictly read JSON from outside.
+
+    Raises `ValueError` with a reason for what readers would disagree on: duplicate keys, NaN, lone surrogates,
+    numbers out of range, a byte order mark, bytes that are not UTF-8, nesting beyond the interpreter's limit.
+    """
+    try:
+        msgspec.json.decode(text)
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except msgspec.DecodeError as error:
+        raise ValueError(_reason(text, str(error))) from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _reason(text: bytes, reason: str) -> str:
+    if text.startswith(b"\xef\xbb\xbf"):
+        return "begins with a byte order mark; save the file as UTF-8 without BOM"
+    if "truncated" in reason and _has_lone_surrogate(text):
+        return "contains a lone surrogate (half of a \\ud8xx\\udcxx pair)"
+    return f"not valid JSON: {reason.removeprefix('JSON is malformed: ')}"
+
+
+def _has_lone_surrogate(text: bytes) -> bool:
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def canonical_json(value: Any) -> bytes:
+    """One spelling for equal values: keys sorted, no white space. For hashes only, never for sending."""
+    return msgspec.json.encode(value, order="sorted")

@@ -1,0 +1,219 @@
+"""From a provider's `usage` object to token counts under the key that decides their price.
+
+Source of the shapes: `anthropic` 2.12 (`types/usage.py`, `types/beta/beta_usage.py`,
+`types/beta/beta_*_iteration_usage.py`) and the provider's page on refusals and fallback.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from ledger.errors import UsageUnreadable
+
+__all__ = ["PROMPT_LADDER", "PriceKey", "Processing", "Tokens", "UsageEntry", "normalise", "undated"]
+
+Processing = Literal["batch", "standard"]
+
+PROMPT_LADDER = (100_000, 200_000)
+"""Prompt lengths (tokens) at which some provider's prices change. Fixed, so that keys outlive price books."""
+
+_STEPS = (0, *PROMPT_LADDER)
+
+# Ids come bare, with their release date, or as `-latest`; a version number is never taken for a date.
+_SUFFIX = re.compile(r"-(?:20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|latest)$")
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """What was used, in tokens (`web_searches` in searches). The five token counts are disjoint."""
+
+    uncached: int = 0
+    write_5m: int = 0
+    write_1h: int = 0
+    read: int = 0
+    output: int = 0
+    web_searches: int = 0
+
+    @property
+    def prompt(self) -> int:
+        """The whole prompt: input read, written and neither."""
+        return self.uncached + self.writes + self.read
+
+    @property
+    def writes(self) -> int:
+        """Cache writes of both lifetimes."""
+        return self.write_5m + self.write_1h
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(
+            self.uncached + other.uncached,
+            self.write_5m + other.write_5m,
+            self.write_1h + other.write_1h,
+            self.read + other.read,
+            self.output + other.output,
+            self.web_searches + other.web_searches,
+        )
+
+
+class PriceKey(msgspec.Struct, frozen=True, order=True):
+    """Everything a price depends on but time.
+
+    `geo`: "us" or "" (anywhere). `tier`: "priority" or "". `speed`: "fast" or "".
+    `prompt_over`: the greatest step of `PROMPT_LADDER` that the prompt exceeds, else 0.
+    """
+
+    provider: str
+    model: str
+    processing: Processing
+    geo: str = ""
+    tier: str = ""
+    speed: str = ""
+    prompt_over: int = 0
+
+
+class UsageEntry(msgspec.Struct, frozen=True):
+    """Tokens billed at one price."""
+
+    key: PriceKey
+    tokens: Tokens
+
+
+def undated(model: str) -> str:
+    """The model id without its release date or `-latest`: `claude-opus-4-20250514` → `claude-opus-4`."""
+    return _SUFFIX.sub("", model)
+
+
+def normalise(
+    *, provider: str, model: str, processing: Processing, usage: Mapping[str, Any]
+) -> tuple[UsageEntry, ...]:
+    """The billed tokens of one response. The first entry is the response's own: count the request under it.
+
+    Further entries are what `usage.iterations` adds to the top-level counts; they may repeat a key, and are
+    not merged, so that the first stays what the response itself read and wrote. Each is placed on the prompt
+    ladder by its own prompt. By type of iteration:
+
+    - `compaction`: billed in addition, under the response's model.
+    - `advisor_message`: billed in addition, under its own model.
+    - `message`, `fallback_message`: attempts at the answer. The top level counts the attempt that gave it, so
+      those on the response's model are inside it. After a fallback, attempts of other models are billed in
+      addition under their own model, unless they were declined before any output: those are free.
+    - anything else cannot be priced without guessing: `UsageUnreadable`.
+
+    Cache writes follow the `cache_creation` split. Tokens of the total that no split names count as 5-minute
+    writes; a split beyond the total is trusted. Missing and null counts are 0; `UsageUnreadable` for any
+    other value that is no whole number ≥ 0.
+    """
+    geo = "us" if usage.get("inference_geo") == "us" else ""
+    tier = "priority" if usage.get("service_tier") == "priority" else ""
+    speed = "fast" if usage.get("speed") == "fast" else ""
+
+    def entry(ran_on: str, tokens: Tokens) -> UsageEntry:
+        step = _STEPS[bisect_left(PROMPT_LADDER, tokens.prompt)]
+        return UsageEntry(PriceKey(provider, ran_on, processing, geo, tier, speed, step), tokens)
+
+    iterations = _iterations(usage)
+    if not iterations:
+        return (entry(model, _own_tokens(usage, ())),)
+    inside, billed = _sorted_out(iterations, model)
+    return (entry(model, _own_tokens(usage, inside)), *(entry(ran_on, tokens) for ran_on, tokens in billed))
+
+
+def _own_tokens(usage: Mapping[str, Any], inside: Sequence[Tokens]) -> Tokens:
+    tokens = _tokens(usage, "usage")
+    searches = _count(
+        _section(usage, "server_tool_use", "usage"), "web_search_requests", "usage.server_tool_use"
+    )
+    five_minutes, hour = tokens.write_5m, tokens.write_1h
+    # Of several iterations the top-level split has been seen to cover the first one only, under a total that
+    # covers all. The iterations' own splits then say what the 5-minute rule would have to guess.
+    if inside and sum(_split(usage, "usage")) < five_minutes + hour == sum(part.writes for part in inside):
+        five_minutes, hour = sum(part.write_5m for part in inside), sum(part.write_1h for part in inside)
+    return Tokens(tokens.uncached, five_minutes, hour, tokens.read, tokens.output, searches)
+
+
+def _sorted_out(
+    iterations: Sequence[Mapping[str, Any]], model: str
+) -> tuple[list[Tokens], list[tuple[str, Tokens]]]:
+    """Iterations that the top level counts, and (model, tokens) of those billed beside it."""
+    fell_back = any(entry.get("type") == "fallback_message" for entry in iterations)
+    inside: list[Tokens] = []
+    billed: list[tuple[str, Tokens]] = []
+    for index, entry in enumerate(iterations):
+        where = f"usage.iterations[{index}]"
+        tokens = _tokens(entry, where)
+        match entry.get("type"):
+            case "compaction":
+                billed.append((model, tokens))
+            case "advisor_message":
+                billed.append((_model(entry, where), tokens))
+            case "message" | "fallback_message":
+                ran_on = _model(entry, where, default=model)
+                if not fell_back or undated(ran_on) == undated(model):
+                    inside.append(tokens)
+                elif tokens.output:
+                    billed.append((ran_on, tokens))
+            case unknown:
+                raise UsageUnreadable(f"{where}.type", f"{unknown!r} is no iteration known here")
+    return inside, [(ran_on, tokens) for ran_on, tokens in billed if tokens != Tokens()]
+
+
+def _tokens(counts: Mapping[str, Any], where: str) -> Tokens:
+    written = _count(counts, "cache_creation_input_tokens", where)
+    five_minutes, hour = _split(counts, where)
+    return Tokens(
+        _count(counts, "input_tokens", where),
+        max(five_minutes, written - hour),
+        hour,
+        _count(counts, "cache_read_input_tokens", where),
+        _count(counts, "output_tokens", where),
+    )
+
+
+def _split(counts: Mapping[str, Any], where: str) -> tuple[int, int]:
+    """Cache writes whose lifetime is named: (5 minutes, 1 hour)."""
+    split = _section(counts, "cache_creation", where)
+    inner = f"{where}.cache_creation"
+    return _count(split, "ephemeral_5m_input_tokens", inner), _count(
+        split, "ephemeral_1h_input_tokens", inner
+    )
+
+
+def _count(counts: Mapping[str, Any], field: str, where: str) -> int:
+    value = counts.get(field)
+    if value is None:
+        return 0
+    # bool is an int to isinstance, and no count.
+    if type(value) is not int or value < 0:
+        raise UsageUnreadable(f"{where}.{field}", f"{value!r} is no count")
+    return value
+
+
+def _section(counts: Mapping[str, Any], field: str, where: str) -> Mapping[str, Any]:
+    value = counts.get(field)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UsageUnreadable(f"{where}.{field}", f"expected an object, got {type(value).__name__}")
+    return value
+
+
+def _iterations(usage: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    value = usage.get("iterations")
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        raise UsageUnreadable("usage.iterations", "expected a list of objects")
+    return value
+
+
+def _model(entry: Mapping[str, Any], where: str, default: str | None = None) -> str:
+    value = entry.get("model")
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str) or not value:
+        raise UsageUnreadable(f"{where}.model", f"{value!r} names no model")
+    return value

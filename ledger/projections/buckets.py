@@ -1,0 +1,78 @@
+"""Time buckets and tags of the rollups: counts are kept per quarter hour, hour, day (UTC) and in total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+from sqlalchemy import select
+
+from ledger import schema
+from ledger.projections.rows import RequestRow
+from ledger.projections.working_set import WorkingSet
+
+__all__ = ["DAY", "GRAINS", "HOUR", "OTHER", "QUARTER", "TOTAL", "TagLimiter", "bucket", "coarser"]
+
+QUARTER: Final = 900
+HOUR: Final = 3600
+DAY: Final = 86400
+TOTAL: Final = 0
+GRAINS: Final = (QUARTER, HOUR, DAY, TOTAL)
+"""Seconds per bucket; TOTAL is one bucket for all time."""
+
+OTHER: Final = "(other)"
+MAX_VALUES: Final = 1000
+"""Distinct values a tag keeps; later ones count under OTHER."""
+
+_MICROS: Final = 1_000_000
+
+
+def bucket(micros: int, grain: int = QUARTER) -> int:
+    """Start of the bucket that the instant falls into, in seconds since 1970; 0 for TOTAL."""
+    seconds = micros // _MICROS
+    return seconds - seconds % grain if grain else 0
+
+
+def coarser(start: int) -> Iterator[tuple[int, int]]:
+    """(grain, bucket) of every grain that a quarter-hour bucket is part of, itself included."""
+    for grain in GRAINS:
+        yield grain, start - start % grain if grain else 0
+
+
+class TagLimiter:
+    """Which values of a tag have a row of their own. First come, first kept."""
+
+    def __init__(self, rows: WorkingSet) -> None:
+        self._rows = rows
+        self._known: dict[str, set[str]] = {}
+        self._new: list[tuple[str, str]] = []
+        self._parsed: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def scopes(self, row: RequestRow) -> Iterable[tuple[str, str]]:
+        """Every (tag, value) that the request counts under; ("", "") is the count of all."""
+        scopes = self._parsed.get(row.tags)
+        if scopes is None:
+            tags: dict[str, str] = msgspec.json.decode(row.tags)
+            scopes = (("", ""), *((tag, self._admit(tag, value)) for tag, value in tags.items()))
+            self._parsed[row.tags] = scopes
+        return scopes
+
+    def _admit(self, tag: str, value: str) -> str:
+        known = self._known.get(tag)
+        if known is None:
+            table = schema.tag_values
+            query = select(table.c.value).where(table.c.tag == tag)
+            known = self._known[tag] = set(self._rows.connection.scalars(query))
+        if value in known:
+            return value
+        if len(known) >= MAX_VALUES:
+            return OTHER
+        known.add(value)
+        self._new.append((tag, value))
+        return value
+
+    def flush(self) -> None:
+        """Remember the values met for the first time."""
+        self._rows.database.insert(self._rows.connection, schema.tag_values, self._new)
+        self._new = []

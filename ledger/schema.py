@@ -1,0 +1,390 @@
+"""Every table of the ledger, and the triggers that keep the log append-only.
+
+Three kinds of table: the log (facts, never changed), projections (derived from the log, can be rebuilt from
+it), and operations (leases: who works on what at the moment). Times are microseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "APPLICATION_ID",
+    "PROJECTION_TABLES",
+    "REVISIONS",
+    "append_only_triggers",
+    "metadata",
+]
+
+REVISIONS: Final = ("0001",)
+"""Alembic revisions that this release knows, oldest first; the last one is the schema below."""
+
+APPLICATION_ID: Final = 0x4C4C4D31
+"""SQLite's `application_id` of a ledger file ("LLM1")."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _int(name: str, *, nullable: bool = False, primary_key: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable, primary_key=primary_key, autoincrement=False)
+
+
+def _bytes(name: str, *, nullable: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=nullable)
+
+
+# --- the log -------------------------------------------------------------------------------------------------
+
+events = Table(
+    "events",
+    metadata,
+    # INTEGER PRIMARY KEY is SQLite's rowid: the log is stored in its own order.
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    _text("stream_id"),
+    Column("version", Integer, nullable=False),
+    _bytes("event_id"),
+    _text("type"),
+    Column("schema_version", SmallInteger, nullable=False),
+    _int("occurred_at"),
+    _int("recorded_at"),
+    _bytes("correlation_id", nullable=True),
+    _bytes("causation_id", nullable=True),
+    _text("data"),
+    _bytes("body_hash"),
+    _bytes("hash"),
+    UniqueConstraint("stream_id", "version"),
+    UniqueConstraint("event_id"),
+)
+
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    _int("position"),
+    _bytes("hash"),
+)
+
+anchors = Table(
+    "anchors",
+    metadata,
+    _int("position", primary_key=True),
+    _bytes("hash"),
+    _int("exported_at"),
+)
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    _int("size"),
+    Column("encoding", SmallInteger, nullable=False),
+    _bytes("content"),
+    sqlite_with_rowid=False,
+)
+
+payload_blocks = Table(
+    "payload_blocks",
+    metadata,
+    Column("payload", LargeBinary, primary_key=True),
+    Column("block", LargeBinary, primary_key=True),
+    Index(None, "block"),
+    sqlite_with_rowid=False,
+)
+
+# --- projections ---------------------------------------------------------------------------------------------
+
+projections = Table(
+    "projections",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    _int("position"),
+    _text("status"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _int("seq"),
+    Column("version", Integer, nullable=False),
+    _text("key"),
+    _text("custom_id"),
+    _text("provider"),
+    _text("model"),
+    _text("mode"),
+    _text("api_version"),
+    _text("betas"),
+    _text("tags"),
+    _bytes("params_hash"),
+    _bytes("payload"),
+    _int("size"),
+    _int("max_tokens"),
+    _int("estimated_input_tokens"),
+    Column("markers", SmallInteger, nullable=False),
+    _bytes("prefix", nullable=True),
+    _int("recorded_at"),
+    _text("status"),
+    Column("attempts", SmallInteger, nullable=False),
+    _int("due_at", nullable=True),
+    _text("batch_id", nullable=True),
+    Column("batch_index", Integer),
+    _bytes("result", nullable=True),
+    _text("response_model", nullable=True),
+    _text("error_type", nullable=True),
+    _text("error_message", nullable=True),
+    _int("finished_at", nullable=True),
+    Column("items", SmallInteger, nullable=False),
+    UniqueConstraint("key", "custom_id"),
+    UniqueConstraint("seq"),
+    # The work still to do, and nothing else: these stay small however long the ledger grows.
+    Index(
+        "ix_requests_queued",
+        "provider",
+        "api_version",
+        "betas",
+        "seq",
+        sqlite_where=text("status = 'queued'"),
+        postgresql_where=text("status = 'queued'"),
+    ),
+    Index(
+        "ix_requests_undecided",
+        "seq",
+        sqlite_where=text("status IN ('failed', 'expired')"),
+        postgresql_where=text("status IN ('failed', 'expired')"),
+    ),
+    Index(
+        "ix_requests_batched",
+        "batch_id",
+        sqlite_where=text("status = 'batched'"),
+        postgresql_where=text("status = 'batched'"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _int("seq"),
+    Column("version", Integer, nullable=False),
+    _text("status"),
+    _text("provider"),
+    _text("api_version"),
+    _text("betas"),
+    _int("request_count"),
+    _int("size"),
+    _int("planned_at"),
+    _int("due_at", nullable=True),
+    Column("submissions", SmallInteger, nullable=False),
+    _text("nonce", nullable=True),
+    _text("nonces"),
+    _int("deadline", nullable=True),
+    _text("newest_before", nullable=True),
+    _text("account", nullable=True),
+    _text("provider_batch_id", nullable=True),
+    _int("created_at", nullable=True),
+    _int("expires_at", nullable=True),
+    _int("ended_at", nullable=True),
+    Column("polls", Integer, nullable=False),
+    _text("counts", nullable=True),
+    _int("settled"),
+    _text("note", nullable=True),
+    UniqueConstraint("seq"),
+    UniqueConstraint("provider_batch_id"),
+    Index(
+        "ix_batches_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("batch_id", Text, primary_key=True),
+    Column("item_index", Integer, primary_key=True, autoincrement=False),
+    _text("request_id"),
+    _text("outcome", nullable=True),
+    sqlite_with_rowid=False,
+)
+
+price_books = Table(
+    "price_books",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    _int("position", primary_key=True),
+    _text("digest"),
+    _text("book"),
+)
+
+price_rows = Table(
+    "price_rows",
+    metadata,
+    _int("id", primary_key=True),
+    _text("provider"),
+    _text("model"),
+    _text("processing"),
+    _text("geo"),
+    _text("tier"),
+    _text("speed"),
+    _int("prompt_over"),
+    _int("epoch", nullable=True),
+)
+
+_TOKEN_COLUMNS = ("uncached", "write_5m", "write_1h", "read", "output", "web_searches")
+
+usage_items = Table(
+    "usage_items",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("item", Integer, primary_key=True, autoincrement=False),
+    _text("role"),
+    _int("price_row"),
+    _int("billed_at"),
+    *(_int(name) for name in _TOKEN_COLUMNS),
+    sqlite_with_rowid=False,
+)
+
+usage_rollups = Table(
+    "usage_rollups",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("grain", Integer, primary_key=True, autoincrement=False),
+    _int("bucket", primary_key=True),
+    Column("value", Text, primary_key=True),
+    _int("price_row", primary_key=True),
+    Column("role", Text, primary_key=True),
+    _int("requests"),
+    _int("partial"),
+    _int("marked"),
+    _int("hits"),
+    *(_int(name) for name in _TOKEN_COLUMNS),
+    _int("unread_5m"),
+    _int("unread_1h"),
+    sqlite_with_rowid=False,
+)
+
+outcome_rollups = Table(
+    "outcome_rollups",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("grain", Integer, primary_key=True, autoincrement=False),
+    _int("bucket", primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    _int("succeeded"),
+    _int("failed"),
+    _int("canceled"),
+    _int("cost_unknown"),
+    sqlite_with_rowid=False,
+)
+
+tag_values = Table(
+    "tag_values",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+cache_prefixes = Table(
+    "cache_prefixes",
+    metadata,
+    Column("prefix", LargeBinary, primary_key=True),
+    Column("reads", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+unread_writes = Table(
+    "unread_writes",
+    metadata,
+    Column("prefix", LargeBinary, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    _int("price_row"),
+    _int("billed_at"),
+    _int("write_5m"),
+    _int("write_1h"),
+    sqlite_with_rowid=False,
+)
+
+PROJECTION_TABLES: Final = (
+    requests,
+    batches,
+    batch_items,
+    price_books,
+    price_rows,
+    usage_items,
+    usage_rollups,
+    outcome_rollups,
+    tag_values,
+    cache_prefixes,
+    unread_writes,
+)
+"""Everything that is derived from the log and nothing else. `rebuild` empties and refills exactly these."""
+
+# --- operations ----------------------------------------------------------------------------------------------
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("owner"),
+    _int("lease_until"),
+    _int("fence"),
+)
+
+
+_SQLITE_TRIGGERS = (
+    """
+    CREATE TRIGGER events_no_update BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
+    """,
+    """
+    CREATE TRIGGER events_no_delete BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
+    """,
+    # INSERT OR REPLACE deletes the row in its way without firing delete triggers (unless the connection turned
+    # recursive_triggers on), so an insert that meets an existing row is stopped before it can replace one.
+    """
+    CREATE TRIGGER events_no_replace BEFORE INSERT ON events
+    WHEN EXISTS (SELECT 1 FROM events WHERE position = NEW.position)
+      OR EXISTS (SELECT 1 FROM events WHERE event_id = NEW.event_id)
+      OR EXISTS (SELECT 1 FROM events WHERE stream_id = NEW.stream_id AND version = NEW.version)
+    BEGIN SELECT RAISE(ABORT, 'events are append-only: UNIQUE constraint would replace a row'); END
+    """,
+)
+
+
+def append_only_triggers(dialect: str) -> tuple[str, ...]:
+    """The statements that make `events` append-only on the named SQLAlchemy dialect."""
+    if dialect == "sqlite":
+        return _SQLITE_TRIGGERS
+    raise ValueError(f"no append-only triggers are written for {dialect}")
