@@ -45,9 +45,7 @@ def encode_data(data: EventData) -> bytes:
 def decode_data(event_type: str, schema_version: int, data: str | bytes) -> EventData:
     """The event's body in its current schema version; older ones are upcast on the way."""
     if schema_version != SCHEMA_VERSIONS.get(event_type, 1):
-        return msgspec.convert(
-            upcast(event_type, schema_version, msgspec.json.decode(data)), CATALOGUE[event_type]
-        )
+        return msgspec.convert(upcast(event_type, schema_version, msgspec.json.decode(data)), CATALOGUE[event_type])
     return _decoders[event_type](data)
 
 

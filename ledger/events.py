@@ -61,7 +61,7 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
 # --- request/<id> --------------------------------------------------------------------------------------------
 
 
-class RequestRecorded(EventData):
+class RequestRecorded(EventData, frozen=True, kw_only=True):
     """Somebody wants this answered. (`key`, `custom_id`) is its identity, `params_hash` tells params apart."""
 
     TYPE = "request.recorded"
@@ -77,12 +77,12 @@ class RequestRecorded(EventData):
     max_tokens: int
     estimated_input_tokens: int
     betas: tuple[str, ...] = ()
-    tags: dict[str, str] = {}  # noqa: RUF012 - msgspec copies an empty default
+    tags: dict[str, str] = {}
     markers: int = 0
     prefix: tuple[tuple[str, int, bool], ...] = ()
 
 
-class RequestBatched(EventData):
+class RequestBatched(EventData, frozen=True, kw_only=True):
     """It became item `index` of a batch; its wire id will be `<nonce>-<index>`."""
 
     TYPE = "request.batched"
@@ -91,7 +91,7 @@ class RequestBatched(EventData):
     attempt: int
 
 
-class RequestSucceeded(EventData):
+class RequestSucceeded(EventData, frozen=True, kw_only=True):
     """The provider answered. `result` is the SHA-256 of the provider's own result, byte for byte."""
 
     TYPE = "request.succeeded"
@@ -105,7 +105,7 @@ class RequestSucceeded(EventData):
     stop_reason: str | None = None
 
 
-class CacheUsageRecorded(EventData):
+class CacheUsageRecorded(EventData, frozen=True, kw_only=True):
     """One billed item: the provider's usage object, raw. The only place where usage lives.
 
     `billed_at` is the price instant: the batch's creation for a batch item, the response for a call.
@@ -122,7 +122,7 @@ class CacheUsageRecorded(EventData):
     batch_index: int | None = None
 
 
-class RequestFailed(EventData):
+class RequestFailed(EventData, frozen=True, kw_only=True):
     """An attempt ended in an error of the provider's; unretryable ones end the request."""
 
     TYPE = "request.failed"
@@ -135,7 +135,7 @@ class RequestFailed(EventData):
     size: int = 0
 
 
-class RequestExpired(EventData):
+class RequestExpired(EventData, frozen=True, kw_only=True):
     """An attempt ended because its batch ran out of its 24 hours."""
 
     TYPE = "request.expired"
@@ -143,7 +143,7 @@ class RequestExpired(EventData):
     batch_index: int
 
 
-class RequestCanceled(EventData):
+class RequestCanceled(EventData, frozen=True, kw_only=True):
     """It was canceled, with its batch or by hand."""
 
     TYPE = "request.canceled"
@@ -151,7 +151,7 @@ class RequestCanceled(EventData):
     batch_index: int | None = None
 
 
-class RequestRetryScheduled(EventData):
+class RequestRetryScheduled(EventData, frozen=True, kw_only=True):
     """It goes back into the queue, not before `due_at`."""
 
     TYPE = "request.retry_scheduled"
@@ -160,7 +160,7 @@ class RequestRetryScheduled(EventData):
     reason: str
 
 
-class RequestAbandoned(EventData):
+class RequestAbandoned(EventData, frozen=True, kw_only=True):
     """No more attempts will be made."""
 
     TYPE = "request.abandoned"
@@ -168,7 +168,7 @@ class RequestAbandoned(EventData):
     attempts: int
 
 
-class RequestCostUnknown(EventData):
+class RequestCostUnknown(EventData, frozen=True, kw_only=True):
     """Something may have been billed that nobody can read any more."""
 
     TYPE = "request.cost_unknown"
@@ -178,7 +178,7 @@ class RequestCostUnknown(EventData):
 # --- batch/<id> ----------------------------------------------------------------------------------------------
 
 
-class BatchPlanned(EventData):
+class BatchPlanned(EventData, frozen=True, kw_only=True):
     """These requests will travel together. Carries the policy and configuration it was planned under."""
 
     TYPE = "batch.planned"
@@ -193,7 +193,7 @@ class BatchPlanned(EventData):
     parent: str | None = None
 
 
-class BatchSubmissionStarted(EventData):
+class BatchSubmissionStarted(EventData, frozen=True, kw_only=True):
     """The intent to POST, written before it. After `deadline` its sender no longer may send."""
 
     TYPE = "batch.submission_started"
@@ -203,7 +203,7 @@ class BatchSubmissionStarted(EventData):
     account: msgspec.Raw
 
 
-class BatchSubmitted(EventData):
+class BatchSubmitted(EventData, frozen=True, kw_only=True):
     """The provider has it. `adopted` where the id was found afterwards, by proof, not in a response."""
 
     TYPE = "batch.submitted"
@@ -215,7 +215,7 @@ class BatchSubmitted(EventData):
     adopted: bool = False
 
 
-class BatchSubmissionRefused(EventData):
+class BatchSubmissionRefused(EventData, frozen=True, kw_only=True):
     """The provider did not take it, and made nothing. Submitted again from `due_at`."""
 
     TYPE = "batch.submission_refused"
@@ -223,7 +223,7 @@ class BatchSubmissionRefused(EventData):
     due_at: datetime
 
 
-class BatchSubmissionUncertain(EventData):
+class BatchSubmissionUncertain(EventData, frozen=True, kw_only=True):
     """Nobody knows whether the provider has it. Only its list of batches can tell."""
 
     TYPE = "batch.submission_uncertain"
@@ -231,7 +231,7 @@ class BatchSubmissionUncertain(EventData):
     check_at: datetime
 
 
-class BatchSubmissionReleased(EventData):
+class BatchSubmissionReleased(EventData, frozen=True, kw_only=True):
     """It is certain enough that the provider never had it; it may be submitted anew."""
 
     TYPE = "batch.submission_released"
@@ -248,7 +248,7 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
     expired: int = 0
 
 
-class BatchPolled(EventData):
+class BatchPolled(EventData, frozen=True, kw_only=True):
     """The provider was asked how the batch is doing, or the question failed (`problem`)."""
 
     TYPE = "batch.polled"
@@ -258,7 +258,7 @@ class BatchPolled(EventData):
     problem: str | None = None
 
 
-class BatchEnded(EventData):
+class BatchEnded(EventData, frozen=True, kw_only=True):
     """The provider is done with every item; the results can be read."""
 
     TYPE = "batch.ended"
@@ -266,7 +266,7 @@ class BatchEnded(EventData):
     counts: BatchCounts
 
 
-class BatchResultsCollected(EventData):
+class BatchResultsCollected(EventData, frozen=True, kw_only=True):
     """Every item is checked off. The figures tell what else the results file held."""
 
     TYPE = "batch.results_collected"
@@ -276,21 +276,21 @@ class BatchResultsCollected(EventData):
     missing: int = 0
 
 
-class BatchCancelRequested(EventData):
+class BatchCancelRequested(EventData, frozen=True, kw_only=True):
     """Somebody asked the provider to stop it."""
 
     TYPE = "batch.cancel_requested"
     reason: str
 
 
-class BatchFailed(EventData):
+class BatchFailed(EventData, frozen=True, kw_only=True):
     """The batch as such comes to nothing; its requests go on elsewhere."""
 
     TYPE = "batch.failed"
     reason: str
 
 
-class BatchDuplicateDetected(EventData):
+class BatchDuplicateDetected(EventData, frozen=True, kw_only=True):
     """The provider holds a second batch of ours for the same intent."""
 
     TYPE = "batch.duplicate_detected"
@@ -301,7 +301,7 @@ class BatchDuplicateDetected(EventData):
 # --- prices/<provider>, config/<id> --------------------------------------------------------------------------
 
 
-class PriceBookAdopted(EventData):
+class PriceBookAdopted(EventData, frozen=True, kw_only=True):
     """From here on usage is priced by this book, whole and verbatim, so that every answer stays reproducible."""
 
     TYPE = "price_book.adopted"
@@ -309,7 +309,7 @@ class PriceBookAdopted(EventData):
     book: msgspec.Raw
 
 
-class ConfigChanged(EventData):
+class ConfigChanged(EventData, frozen=True, kw_only=True):
     """A configuration came into force."""
 
     TYPE = "config.changed"
@@ -317,7 +317,7 @@ class ConfigChanged(EventData):
     config: msgspec.Raw
 
 
-class ConfigRejected(EventData):
+class ConfigRejected(EventData, frozen=True, kw_only=True):
     """A configuration was refused as a whole; the last good one stays in force."""
 
     TYPE = "config.rejected"

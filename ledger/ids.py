@@ -39,9 +39,7 @@ class IdFactory:
             tick = (micros // 1000 << 12) | (micros % 1000 << 2)
             self._last_tick = tick = max(tick, self._last_tick + 1)
         random = int.from_bytes(self._random_bytes(8)) & _RANDOM_62
-        return UUID(
-            int=(tick >> 12 << _TIME_SHIFT) | _VERSION_7 | ((tick & 0xFFF) << 64) | _VARIANT | random
-        )
+        return UUID(int=(tick >> 12 << _TIME_SHIFT) | _VERSION_7 | ((tick & 0xFFF) << 64) | _VARIANT | random)
 
 
 def derive(parent: UUID, *names: str | int) -> UUID:

@@ -21,7 +21,14 @@ from ledger import schema
 from ledger.backends import Database
 from ledger.errors import LedgerCorrupt, LedgerError
 
-__all__ = ["EncodedPayload", "PayloadPurged", "encode_payload", "read_payload", "read_payloads", "write_payloads"]
+__all__ = [
+    "EncodedPayload",
+    "PayloadPurged",
+    "encode_payload",
+    "read_payload",
+    "read_payloads",
+    "write_payloads",
+]
 
 SHARED_FROM: Final = 1024
 """Smallest value, in bytes, that is worth a row of its own."""
@@ -140,9 +147,7 @@ def read_payloads(connection: Connection, digests: Sequence[bytes]) -> dict[byte
     """Many bodies by digest. Blocks that they share are read and unpacked once."""
     wanted = list(dict.fromkeys(digests))
     stored = _fetch(connection, wanted)
-    in_parts = {
-        digest: _unpack_parts(content) for digest, (parted, content) in stored.items() if parted
-    }
+    in_parts = {digest: _unpack_parts(content) for digest, (parted, content) in stored.items() if parted}
     missing = {block for parts in in_parts.values() for is_block, block in parts if is_block}
     blocks = {digest: content for digest, (_, content) in _fetch(connection, list(missing)).items()}
     bodies: dict[bytes, bytes] = {}

@@ -75,9 +75,7 @@ class Tally:
         self._unpriced = self._marked = self._hits = 0
         self._duplicates = self._unread = 0
 
-    def add_usage(
-        self, key: PriceKey, epoch: datetime | None, role: Role, sums: UsageSums, book: PriceBook
-    ) -> None:
+    def add_usage(self, key: PriceKey, epoch: datetime | None, role: Role, sums: UsageSums, book: PriceBook) -> None:
         """One rollup row, priced by the book's row that starts at `epoch`; None is unpriced."""
         self._tokens += sums.tokens
         if role == "result":
@@ -158,8 +156,11 @@ class Tally:
         }
 
 
-def savings_report(period: Period, total: Tally, groups: Iterable[tuple[str, Tally]]) -> dict[str, Any]:
-    """The whole of `savings --json`. Each group is its `name` and the same report over its rows."""
+def savings_report(period: Period, total: Tally, groups: Iterable[tuple[str | None, Tally]]) -> dict[str, Any]:
+    """The whole of `savings --json`. Each group is its `name` and the same report over its rows.
+
+    The name None is the group of what carries no such tag.
+    """
     return {
         "period": {
             "since": _iso(period.since),

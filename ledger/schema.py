@@ -159,7 +159,7 @@ requests = Table(
     _text("error_message", nullable=True),
     _int("finished_at", nullable=True),
     Column("items", SmallInteger, nullable=False),
-    UniqueConstraint("key", "custom_id"),
+    UniqueConstraint("custom_id", "key"),
     UniqueConstraint("seq"),
     # The work still to do, and nothing else: these stay small however long the ledger grows.
     Index(

@@ -124,7 +124,7 @@ class SQLiteDatabase:
 
 def _many(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
     if rows:
-        connection.exec_driver_sql(statement, list(rows))  # type: ignore[arg-type]  # rows of tuples are fine
+        connection.exec_driver_sql(statement, list(rows))
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:

@@ -113,9 +113,7 @@ class PriceBook:
 @cache
 def _packaged() -> PriceBook:
     folder = resources.files("ledger.pricing") / "data"
-    sheets = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name
-    )
+    sheets = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
     return PriceBook(
         entry
         for file in sheets

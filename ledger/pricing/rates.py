@@ -1,4 +1,8 @@
-"""Prices as the arithmetic wants them: whole pico-USD, everything fractional already resolved."""
+"""Prices as the arithmetic wants them: whole pico-USD, everything fractional already resolved.
+
+These shapes are stored (`PriceBook.canonical`): a field this release does not know refuses the book rather
+than pricing without it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from ledger.pricing.usage import Processing
 __all__ = ["PriceEntry", "PriceRow", "RateColumn", "Rates"]
 
 
-class Rates(msgspec.Struct, frozen=True):
+class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Pico-USD (10^-12 USD) per token; `web_search` pico-USD per search."""
 
     input: int
@@ -22,7 +26,7 @@ class Rates(msgspec.Struct, frozen=True):
     web_search: int
 
 
-class RateColumn(msgspec.Struct, frozen=True):
+class RateColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The rates of one way to be served, for prompts of more than `prompt_over` tokens."""
 
     processing: Processing
@@ -31,7 +35,7 @@ class RateColumn(msgspec.Struct, frozen=True):
     rates: Rates
 
 
-class PriceRow(msgspec.Struct, frozen=True):
+class PriceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Prices in force from an instant (UTC, on a quarter of an hour) until the next row's."""
 
     effective_from: datetime
@@ -50,7 +54,7 @@ class PriceRow(msgspec.Struct, frozen=True):
         return column.rates
 
 
-class PriceEntry(msgspec.Struct, frozen=True):
+class PriceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Models that share their prices over all time. `rows` ascend in time."""
 
     provider: str

@@ -87,17 +87,18 @@ def _read_entry(raw: dict[str, Any], provider: str, where: str) -> PriceEntry:
         entry = msgspec.convert(raw, _Entry)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
-    rows = tuple(
-        PriceRow(_instant(row.effective_from, f"{where}: rows[{index}].from"), tuple(columns))
-        for index, row in enumerate(entry.rows)
-        for columns in [_columns(entry, row, f"{where}: rows[{index}]")]
-    )
+    search = _whole(Fraction(entry.web_search) * _PICO_PER_SEARCH, f"{where}: web_search")
+    rows = []
+    for index, row in enumerate(entry.rows):
+        place = f"{where}: rows[{index}]"
+        columns = tuple(_columns(row, entry.geo, search, place))
+        rows.append(PriceRow(_instant(row.effective_from, f"{place}.from"), columns))
     for before, after in pairwise(rows):
         if before.effective_from >= after.effective_from:
             raise ConfigurationError(
                 f"{where}: rows: {after.effective_from:%Y-%m-%d %H:%M} is not after the row above"
             )
-    return PriceEntry(provider, tuple(sorted(entry.models)), rows)
+    return PriceEntry(provider, tuple(sorted(entry.models)), tuple(rows))
 
 
 def _instant(moment: datetime, where: str) -> datetime:
@@ -107,25 +108,25 @@ def _instant(moment: datetime, where: str) -> datetime:
     return moment
 
 
-def _columns(entry: _Entry, row: _Row, where: str) -> Iterator[RateColumn]:
+def _columns(row: _Row, geo: _Geo, search: int, where: str) -> Iterator[RateColumn]:
     steps: list[tuple[int, _Column, str]] = [(0, row, where)]
     for index, step in enumerate(row.above):
         place = f"{where}.above[{index}]"
         if step.prompt_over not in PROMPT_LADDER:
             raise ConfigurationError(f"{place}.prompt_over: {step.prompt_over} is none of {PROMPT_LADDER}")
         steps.append((step.prompt_over, step, place))
-    for geo, factor in (("", Fraction(1)), ("us", Fraction(entry.geo.us))):
+    for region, factor in (("", Fraction(1)), ("us", Fraction(geo.us))):
         for over, column, place in steps:
-            # A batch search costs what any search costs; only tokens are halved.
+            standard = _rates(column.standard, factor, search, f"{place}.standard")
+            # Halving ends at the tokens: a search in a batch costs what any search costs.
             batch, share = (column.standard, factor / 2) if column.batch == "half" else (column.batch, factor)
-            standard_rates = _rates(column.standard, factor, entry.web_search, f"{place}.standard")
-            yield RateColumn("standard", geo, over, standard_rates)
-            yield RateColumn("batch", geo, over, _rates(batch, share, entry.web_search, f"{place}.batch"))
+            yield RateColumn("standard", region, over, standard)
+            yield RateColumn("batch", region, over, _rates(batch, share, search, f"{place}.batch"))
 
 
-def _rates(prices: _Prices, factor: Fraction, web_search: str, where: str) -> Rates:
-    def per_token(field: str) -> int:
-        return _whole(Fraction(getattr(prices, field)) * factor * _PICO_PER_TOKEN, f"{where}.{field}")
+def _rates(prices: _Prices, factor: Fraction, search: int, where: str) -> Rates:
+    def per_token(column: str) -> int:
+        return _whole(Fraction(getattr(prices, column)) * factor * _PICO_PER_TOKEN, f"{where}.{column}")
 
     return Rates(
         input=per_token("input"),
@@ -133,11 +134,11 @@ def _rates(prices: _Prices, factor: Fraction, web_search: str, where: str) -> Ra
         write_5m=per_token("write_5m"),
         write_1h=per_token("write_1h"),
         read=per_token("read"),
-        web_search=_whole(Fraction(web_search) * _PICO_PER_SEARCH, "web_search"),
+        web_search=search,
     )
 
 
 def _whole(pico: Fraction, where: str) -> int:
     if pico.denominator != 1:
-        raise ConfigurationError(f"{where}: comes to {float(pico)} pico-USD, which is no whole number")
+        raise ConfigurationError(f"{where}: comes to {pico} pico-USD, and rates are whole numbers of them")
     return pico.numerator

@@ -100,7 +100,8 @@ def normalise(
     - `advisor_message`: billed in addition, under its own model.
     - `message`, `fallback_message`: attempts at the answer. The top level counts the attempt that gave it, so
       those on the response's model are inside it. After a fallback, attempts of other models are billed in
-      addition under their own model, unless they were declined before any output: those are free.
+      addition under their own model. Declined before any output they count as free: the few refusal categories
+      in which the provider bills those are not told by the usage.
     - anything else cannot be priced without guessing: `UsageUnreadable`.
 
     Cache writes follow the `cache_creation` split. Tokens of the total that no split names count as 5-minute
@@ -124,20 +125,17 @@ def normalise(
 
 def _own_tokens(usage: Mapping[str, Any], inside: Sequence[Tokens]) -> Tokens:
     tokens = _tokens(usage, "usage")
-    searches = _count(
-        _section(usage, "server_tool_use", "usage"), "web_search_requests", "usage.server_tool_use"
-    )
+    tools = _section(usage, "server_tool_use", "usage")
+    searches = _count(tools, "web_search_requests", "usage.server_tool_use")
     five_minutes, hour = tokens.write_5m, tokens.write_1h
     # Of several iterations the top-level split has been seen to cover the first one only, under a total that
     # covers all. The iterations' own splits then say what the 5-minute rule would have to guess.
-    if inside and sum(_split(usage, "usage")) < five_minutes + hour == sum(part.writes for part in inside):
+    if sum(_split(usage, "usage")) < tokens.writes == sum(part.writes for part in inside):
         five_minutes, hour = sum(part.write_5m for part in inside), sum(part.write_1h for part in inside)
     return Tokens(tokens.uncached, five_minutes, hour, tokens.read, tokens.output, searches)
 
 
-def _sorted_out(
-    iterations: Sequence[Mapping[str, Any]], model: str
-) -> tuple[list[Tokens], list[tuple[str, Tokens]]]:
+def _sorted_out(iterations: Sequence[Mapping[str, Any]], model: str) -> tuple[list[Tokens], list[tuple[str, Tokens]]]:
     """Iterations that the top level counts, and (model, tokens) of those billed beside it."""
     fell_back = any(entry.get("type") == "fallback_message" for entry in iterations)
     inside: list[Tokens] = []
@@ -176,10 +174,9 @@ def _tokens(counts: Mapping[str, Any], where: str) -> Tokens:
 def _split(counts: Mapping[str, Any], where: str) -> tuple[int, int]:
     """Cache writes whose lifetime is named: (5 minutes, 1 hour)."""
     split = _section(counts, "cache_creation", where)
-    inner = f"{where}.cache_creation"
-    return _count(split, "ephemeral_5m_input_tokens", inner), _count(
-        split, "ephemeral_1h_input_tokens", inner
-    )
+    where = f"{where}.cache_creation"
+    five_minutes = _count(split, "ephemeral_5m_input_tokens", where)
+    return five_minutes, _count(split, "ephemeral_1h_input_tokens", where)
 
 
 def _count(counts: Mapping[str, Any], field: str, where: str) -> int:

@@ -76,6 +76,4 @@ class WorkingSet:
         fresh = set(new)
         astuple = msgspec.structs.astuple
         self.database.insert(self.connection, table, [astuple(rows[i]) for i in new])
-        self.database.update(
-            self.connection, table, [astuple(row) for i, row in rows.items() if i not in fresh]
-        )
+        self.database.update(self.connection, table, [astuple(row) for i, row in rows.items() if i not in fresh])

@@ -70,18 +70,17 @@ class Bill:
         """Totals in USD (exact decimal strings) and pico-USD; every grouping adds up to the total by itself."""
         return {
             "currency": "USD",
-            **self._total(lambda line: True).show(),
+            **self._total().show(),
             "models": self._grouped(lambda line: line.model),
             "accounts": self._grouped(lambda line: line.account),
             "tiers": self._grouped(lambda line: "batch" if line.batch else "standard"),
             "batches": self._grouped(lambda line: line.batch),
         }
 
-    def _total(self, wanted: Callable[[Line], bool]) -> _Tally:
+    def _total(self) -> _Tally:
         total = _Tally()
-        for line, tally in self._tallies.items():
-            if wanted(line):
-                total.add(tally)
+        for tally in self._tallies.values():
+            total.add(tally)
         return total
 
     def _grouped(self, group_of: Callable[[Line], str | None]) -> dict[str, dict[str, Any]]:

@@ -47,8 +47,20 @@ def _retiring(**fields: Any) -> Model:
 # Newest first, the order of the models endpoint.
 _CATALOGUE = (
     Model(id="claude-fable-5-2", name="Claude Fable 5.2", line="fable", released="2026-10-28", cache_minimum=512),
-    Model(id="claude-mythos-5-2", name="Claude Mythos 5.2", line="mythos", released="2026-10-28", cache_minimum=512),
-    Model(id="claude-haiku-5-5", name="Claude Haiku 5.5", line="haiku", released="2026-10-14", cache_minimum=4_096),
+    Model(
+        id="claude-mythos-5-2",
+        name="Claude Mythos 5.2",
+        line="mythos",
+        released="2026-10-28",
+        cache_minimum=512,
+    ),
+    Model(
+        id="claude-haiku-5-5",
+        name="Claude Haiku 5.5",
+        line="haiku",
+        released="2026-10-14",
+        cache_minimum=4_096,
+    ),
     Model(
         id="claude-sonnet-5-5",
         name="Claude Sonnet 5.5",
@@ -73,7 +85,13 @@ _CATALOGUE = (
         cache_minimum=512,
         forced_tools=False,
     ),
-    Model(id="claude-sonnet-5", name="Claude Sonnet 5", line="sonnet", released="2026-06-30", cache_minimum=1_024),
+    Model(
+        id="claude-sonnet-5",
+        name="Claude Sonnet 5",
+        line="sonnet",
+        released="2026-06-30",
+        cache_minimum=1_024,
+    ),
     Model(id="claude-fable-5", name="Claude Fable 5", line="fable", released="2026-06-16", cache_minimum=512),
     Model(id="claude-opus-5", name="Claude Opus 5", line="opus", released="2026-06-02", cache_minimum=512),
     Model(id="claude-opus-4-8", name="Claude Opus 4.8", line="opus", released="2026-05-05", cache_minimum=1_024),

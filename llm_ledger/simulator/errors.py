@@ -34,6 +34,10 @@ class ApiError(Exception):
         self.message = message
         self.retry_after = retry_after
 
+    def again(self) -> ApiError:
+        """The same error, free of the traceback of an earlier raise."""
+        return ApiError(self.status, self.message, retry_after=self.retry_after)
+
 
 def invalid(message: str) -> ApiError:
     """400: the request itself is wrong."""

@@ -32,7 +32,10 @@ __all__ = [
 
 
 class ProviderLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one batch may hold, and how long its results are kept. Sizes in bytes, times in seconds."""
+    """What one batch may hold, and how long its results are kept. Sizes in bytes, times in seconds.
+
+    `max_bytes` bounds the sum of `BatchItem.size`; what framing adds to a full batch is already taken off.
+    """
 
     max_items: int
     max_bytes: int
@@ -83,6 +86,11 @@ class BatchItem(msgspec.Struct, frozen=True):
 
     custom_id: str
     params: bytes
+
+    @property
+    def size(self) -> int:
+        """What the item counts in the `size` of a batch: bytes of its id and of its params."""
+        return len(self.custom_id) + len(self.params)
 
 
 class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,9 +191,10 @@ class BatchProvider(Protocol):
     ) -> BatchStatus:
         """Make one batch, in one attempt that is never repeated here.
 
-        `items()` yields the items in order and may be called once; `size` is the exact number of bytes of all
-        their params together. `before_send` runs immediately before the first byte leaves and may raise to
-        stop it. Raises a `CreateOutcome`, `ProviderRefused` or `ProviderUnreachable`.
+        `items()` yields the items in order and is called at most once; `size` is the exact sum of their
+        `BatchItem.size`. `before_send` runs immediately before the first byte of the body leaves (not at all if
+        no connection was made) and may raise to stop it. What it or `items` raises comes out as it is, and no
+        batch was made. Else raises a `CreateOutcome`, `ProviderRefused` or `ProviderUnreachable`.
         """
         ...
 

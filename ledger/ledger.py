@@ -1,0 +1,106 @@
+"""One ledger, opened: the log, its bodies and its projections behind one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection
+
+from ledger import upcast
+from ledger.backends import Database, open_database
+from ledger.clock import Clock, SystemClock
+from ledger.events import NewEvent, RecordedEvent
+from ledger.ids import IdFactory
+from ledger.migrate import ensure_schema
+from ledger.payloads import EncodedPayload, read_payload
+from ledger.prices import adopt_packaged_prices
+from ledger.settings import LedgerSettings
+from ledger.store import EventStore, Head
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The ledger at a database URL. Safe to share between threads; close it, or use it as a context manager.
+
+    `clock` and `ids` are where time and ids come from; tests and simulations bring their own.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock | None = None, ids: IdFactory | None = None) -> None:
+        self.database = database
+        self.clock = clock or SystemClock()
+        self.ids = ids or IdFactory(self.clock)
+        self._store = EventStore(database, self.clock)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | None = None,
+        *,
+        create: bool = True,
+        clock: Clock | None = None,
+        ids: IdFactory | None = None,
+    ) -> Self:
+        """Open the ledger at `url`, by default at `LLM_LEDGER_DATABASE_URL`.
+
+        An absent SQLite ledger is created if `create`. Raises `ConfigurationError` or `DatabaseUnusable`.
+        """
+        upcast.check_chain()
+        database = open_database(url or LedgerSettings.from_env().database_url)
+        try:
+            ensure_schema(database, create=create)
+            ledger = cls(database, clock=clock, ids=ids)
+            adopt_packaged_prices(ledger)
+        except BaseException:
+            database.close()
+            raise
+        return ledger
+
+    def append(
+        self,
+        events: Sequence[NewEvent],
+        *,
+        payloads: Iterable[EncodedPayload] = (),
+        guard: Callable[[Connection], None] | None = None,
+    ) -> list[int]:
+        """Append events, all or none: see `EventStore.append`."""
+        return self._store.append(events, payloads=payloads, guard=guard)
+
+    def events(
+        self,
+        *,
+        after: int = 0,
+        stream: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[RecordedEvent]:
+        """Events in log order beyond a position: see `EventStore.read`."""
+        return self._store.read(after=after, stream=stream, limit=limit, newest_first=newest_first)
+
+    def head(self) -> Head:
+        """Position and hash of the last event."""
+        return self._store.head()
+
+    def payload(self, digest: bytes) -> bytes:
+        """A stored body, byte for byte."""
+        with self.database.read() as connection:
+            return read_payload(connection, digest)
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A consistent view of the tables, for queries."""
+        return self.database.read()
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,104 @@
+"""Fold: which cache writes nobody ever read.
+
+A write is known by the fingerprint of the prefix up to the request's last breakpoint. It counts as read once any
+request of the same model that carries this prefix reads from the cache, before or after it in the log (results
+of a batch come in any order). A request that itself writes up to its last breakpoint has not read that far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from sqlalchemy import delete, select
+
+from ledger import schema
+from ledger.pricing import Tokens
+from ledger.projections.rows import RequestRow
+from ledger.projections.working_set import LOOKUP, WorkingSet
+
+__all__ = ["CacheReads", "UnreadChange"]
+
+_DIGEST: Final = 8
+
+
+class UnreadChange(msgspec.Struct, frozen=True):
+    """So many more (or fewer) written tokens that nobody has read, under the writer's price row and time."""
+
+    request: RequestRow
+    price_row: int
+    billed_at: int
+    write_5m: int
+    write_1h: int
+
+
+class CacheReads:
+    """Usage of requests with breakpoints → `cache_prefixes` (what was read), `unread_writes` (what was not)."""
+
+    def __init__(self, rows: WorkingSet) -> None:
+        self._rows = rows
+        self._reads: dict[bytes, int] = {}
+        self._writes: list[tuple[bytes, RequestRow, int, int, Tokens]] = []
+
+    def note(self, row: RequestRow, tokens: Tokens, price_row: int, billed_at: int) -> None:
+        """One billed item's own usage."""
+        if row.prefix is None or not (tokens.read or tokens.writes):
+            return
+        keys = _keys(row.model, row.prefix)
+        if tokens.read:
+            for key in keys[:-1] if tokens.writes else keys:
+                self._reads[key] = self._reads.get(key, 0) + 1
+        if tokens.writes:
+            self._writes.append((keys[-1], row, price_row, billed_at, tokens))
+
+    def flush(self) -> list[UnreadChange]:
+        """Write both tables; the changes are the caller's to count."""
+        self._rows.database.add(self._rows.connection, schema.cache_prefixes, list(self._reads.items()))
+        changes = [*self._found_out(), *self._still_unread()]
+        self._reads, self._writes = {}, []
+        return changes
+
+    def _found_out(self) -> Iterator[UnreadChange]:
+        """Earlier writes that this chunk reads."""
+        table, connection = schema.unread_writes, self._rows.connection
+        keys = list(self._reads)
+        for start in range(0, len(keys), LOOKUP):
+            some = table.c.prefix.in_(keys[start : start + LOOKUP])
+            found = connection.execute(select(table).where(some)).all()
+            if not found:
+                continue
+            connection.execute(delete(table).where(some))
+            missing = {write.request_id for write in found} - self._rows.requests.keys()
+            self._rows.load(missing, ())
+            for write in found:
+                row = self._rows.requests[write.request_id]
+                yield UnreadChange(row, write.price_row, write.billed_at, -write.write_5m, -write.write_1h)
+
+    def _still_unread(self) -> Iterator[UnreadChange]:
+        """This chunk's writes, but those that some request has read already."""
+        read = self._known_reads({key for key, *_ in self._writes})
+        rows = []
+        for key, row, price_row, billed_at, tokens in self._writes:
+            if key not in read:
+                rows.append((key, row.id, price_row, billed_at, tokens.write_5m, tokens.write_1h))
+                yield UnreadChange(row, price_row, billed_at, tokens.write_5m, tokens.write_1h)
+        self._rows.database.insert_missing(self._rows.connection, schema.unread_writes, rows)
+
+    def _known_reads(self, keys: set[bytes]) -> set[bytes]:
+        table, wanted = schema.cache_prefixes, list(keys)
+        found: set[bytes] = set()
+        for start in range(0, len(wanted), LOOKUP):
+            query = select(table.c.prefix).where(table.c.prefix.in_(wanted[start : start + LOOKUP]))
+            found.update(self._rows.connection.scalars(query))
+        return found
+
+
+def _keys(model: str, prefix: bytes) -> list[bytes]:
+    """One key per block of the prefix: caches are per model."""
+    name = model.encode()
+    return [
+        blake2b(prefix[at : at + _DIGEST] + name, digest_size=_DIGEST).digest()
+        for at in range(0, len(prefix), _DIGEST)
+    ]

@@ -1,0 +1,285 @@
+"""The append protocol: one serialised writer, gapless positions, a hash chain, projections in step.
+
+    outside the lock   encode every event, hash its body
+    under the lock     read the head, check versions, chain, insert, fold, move the head, commit
+
+An append is all or nothing. Appending the same events again (equal ids, equal bodies) answers with their
+positions and stores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, Row, func, select, update
+
+from ledger import schema
+from ledger.backends import Database, DuplicateRow
+from ledger.clock import Clock, from_micros, to_micros
+from ledger.codec import body_hash, chain_hash, decode_data, encode_data
+from ledger.errors import IdempotencyMismatch, VersionConflict
+from ledger.events import NewEvent, RecordedEvent
+from ledger.payloads import EncodedPayload, write_payloads
+from ledger.projections import Fact, fold
+
+__all__ = ["CHUNK", "EventStore", "Head"]
+
+CHUNK: Final = 2000
+"""Events folded at once: enough to amortise reading rows, few enough to stay small in memory."""
+
+_LOOKUP: Final = 500
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The last event's position (0 in an empty log) and hash."""
+
+    position: int
+    hash: bytes
+
+
+class _Encoded(msgspec.Struct, frozen=True):
+    event: NewEvent
+    event_id: bytes
+    type: str
+    schema_version: int
+    occurred_at: int
+    data: bytes
+    body: bytes
+
+
+class EventStore:
+    """The log of one ledger."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def append(
+        self,
+        events: Sequence[NewEvent],
+        *,
+        payloads: Iterable[EncodedPayload] = (),
+        guard: Callable[[Connection], None] | None = None,
+    ) -> list[int]:
+        """Append all events, and the bodies they speak of, or nothing. Returns their positions in order.
+
+        `guard` runs under the lock before anything is written and may raise to stop the append (a lost lease).
+        Raises `VersionConflict` where a stream is not at the version before, `IdempotencyMismatch` where an
+        event id is stored with another body.
+        """
+        encoded = [_encode(event) for event in events]
+        bodies = list(payloads)
+        try:
+            return self._write(encoded, bodies, guard)
+        except (DuplicateRow, VersionConflict) as refusal:
+            stored = self._stored(encoded)
+            if not stored:
+                raise _conflict(refusal, events) from refusal
+        rest = [one for one in encoded if one.event_id not in stored]
+        if rest:
+            try:
+                positions = self._write(rest, bodies, guard)
+            except DuplicateRow as refusal:
+                raise _conflict(refusal, [one.event for one in rest]) from refusal
+            stored |= dict(zip((one.event_id for one in rest), positions, strict=True))
+        return [stored[one.event_id] for one in encoded]
+
+    def head(self) -> Head:
+        """Where the log ends."""
+        with self._database.read() as connection:
+            return _head(connection)
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        stream: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[RecordedEvent]:
+        """Events in log order beyond a position, of one stream if named; streamed in pages."""
+        for row in self.read_rows(after=after, stream=stream, limit=limit, newest_first=newest_first):
+            yield _decode(row)
+
+    def read_rows(
+        self,
+        *,
+        after: int = 0,
+        stream: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Row[Any]]:
+        """The same as stored rows, nothing decoded."""
+        column = schema.events.c
+        bound = after
+        left = limit
+        while left is None or left > 0:
+            if newest_first:
+                page = select(schema.events).order_by(column.position.desc())
+                page = page.where(column.position < bound) if bound else page
+            else:
+                page = select(schema.events).order_by(column.position).where(column.position > bound)
+            if stream is not None:
+                page = page.where(column.stream_id == stream)
+            size = CHUNK if left is None else min(CHUNK, left)
+            with self._database.read() as connection:
+                rows = connection.execute(page.limit(size)).all()
+            yield from rows
+            if len(rows) < size:
+                return
+            bound = rows[-1].position
+            left = None if left is None else left - len(rows)
+
+    def _write(
+        self,
+        encoded: Sequence[_Encoded],
+        payloads: Sequence[EncodedPayload],
+        guard: Callable[[Connection], None] | None,
+    ) -> list[int]:
+        if not encoded:
+            return []
+        recorded_at = to_micros(self._clock.now())
+        with self._database.write() as connection:
+            if guard is not None:
+                guard(connection)
+            head = _head(connection)
+            _check_versions(connection, encoded)
+            write_payloads(self._database, connection, payloads)
+            last = head
+            for start in range(0, len(encoded), CHUNK):
+                last = self._write_chunk(connection, last, encoded[start : start + CHUNK], recorded_at)
+            connection.execute(update(schema.ledger_head).values(position=last.position, hash=last.hash))
+        return list(range(head.position + 1, last.position + 1))
+
+    def _write_chunk(self, connection: Connection, head: Head, encoded: Sequence[_Encoded], recorded_at: int) -> Head:
+        position, previous = head.position, head.hash
+        rows: list[tuple[Any, ...]] = []
+        facts: list[Fact] = []
+        for one in encoded:
+            event = one.event
+            position += 1
+            columns = (
+                position,
+                event.stream_id,
+                event.version,
+                one.event_id,
+                one.type,
+                one.schema_version,
+                one.occurred_at,
+                recorded_at,
+                event.correlation_id.bytes if event.correlation_id else None,
+                event.causation_id.bytes if event.causation_id else None,
+            )
+            previous = chain_hash(previous, *columns, one.body)
+            rows.append((*columns, one.data.decode(), one.body, previous))
+            entity = event.stream_id.partition("/")[2]
+            facts.append(Fact(position, entity, event.version, one.occurred_at, recorded_at, event.data))
+        self._database.insert(connection, schema.events, rows)
+        fold(self._database, connection, facts)
+        return Head(position, previous)
+
+    def _stored(self, encoded: Sequence[_Encoded]) -> dict[bytes, int]:
+        """Positions of those events that are in the log already; `IdempotencyMismatch` if one says otherwise."""
+        by_id = {one.event_id: one for one in encoded}
+        ids = list(by_id)
+        column = schema.events.c
+        stored: dict[bytes, int] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(ids), _LOOKUP):
+                query = select(column.event_id, column.position, column.body_hash).where(
+                    column.event_id.in_(ids[start : start + _LOOKUP])
+                )
+                for event_id, position, body in connection.execute(query):
+                    if body != by_id[event_id].body:
+                        raise IdempotencyMismatch(str(UUID(bytes=event_id)), by_id[event_id].event.stream_id)
+                    stored[event_id] = position
+        return stored
+
+
+def _encode(event: NewEvent) -> _Encoded:
+    data = encode_data(event.data)
+    kind, version = event.data.TYPE, event.data.SCHEMA_VERSION
+    return _Encoded(
+        event,
+        event.event_id.bytes,
+        kind,
+        version,
+        to_micros(event.occurred_at),
+        data,
+        body_hash(kind, version, data),
+    )
+
+
+def _decode(row: Row[Any]) -> RecordedEvent:
+    return RecordedEvent(
+        position=row.position,
+        stream_id=row.stream_id,
+        version=row.version,
+        event_id=UUID(bytes=row.event_id),
+        type=row.type,
+        schema_version=row.schema_version,
+        occurred_at=from_micros(row.occurred_at),
+        recorded_at=from_micros(row.recorded_at),
+        correlation_id=_uuid(row.correlation_id),
+        causation_id=_uuid(row.causation_id),
+        data=decode_data(row.type, row.schema_version, row.data),
+        body_hash=row.body_hash,
+        hash=row.hash,
+    )
+
+
+def _uuid(value: bytes | None) -> UUID | None:
+    return UUID(bytes=value) if value is not None else None
+
+
+def _head(connection: Connection) -> Head:
+    row = connection.execute(select(schema.ledger_head.c.position, schema.ledger_head.c.hash)).one()
+    return Head(row.position, row.hash)
+
+
+def _check_versions(connection: Connection, encoded: Sequence[_Encoded]) -> None:
+    """Every stream must be exactly one version behind its first event here. A new stream's 1 the index checks."""
+    expected: dict[str, int] = {}
+    for one in encoded:
+        stream, version = one.event.stream_id, one.event.version
+        following = expected.get(stream)
+        if following is not None and version != following:
+            raise VersionConflict(stream, version, following - 1)
+        expected[stream] = version + 1
+    firsts: dict[str, int] = {}
+    for one in encoded:
+        firsts.setdefault(one.event.stream_id, one.event.version)
+    known = [stream for stream, version in firsts.items() if version != 1]
+    column = schema.events.c
+    for start in range(0, len(known), _LOOKUP):
+        some = known[start : start + _LOOKUP]
+        query = (
+            select(column.stream_id, func.max(column.version))
+            .where(column.stream_id.in_(some))
+            .group_by(column.stream_id)
+        )
+        actual = {stream: int(version) for stream, version in connection.execute(query)}
+        for stream in some:
+            if actual.get(stream, 0) != firsts[stream] - 1:
+                raise VersionConflict(stream, firsts[stream], actual.get(stream, 0))
+
+
+def _conflict(refusal: Exception, events: Sequence[NewEvent]) -> VersionConflict:
+    if isinstance(refusal, VersionConflict):
+        return refusal
+    return VersionConflict(events[0].stream_id, events[0].version, events[0].version)
+
+
+def as_fact(row: Row[Any]) -> Fact:
+    """A stored row, as the folds take it."""
+    return Fact(
+        row.position,
+        row.stream_id.partition("/")[2],
+        row.version,
+        row.occurred_at,
+        row.recorded_at,
+        decode_data(row.type, row.schema_version, row.data),
+    )

@@ -1,0 +1,86 @@
+"""Proof that the log is what was appended, and that the projections are what the log amounts to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, select
+
+from ledger import schema
+from ledger.backends import Database
+from ledger.codec import GENESIS, body_hash, chain_hash
+from ledger.rebuild import Progress, differences
+from ledger.store import CHUNK
+
+__all__ = ["Verification", "verify"]
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What was checked, and every contradiction found, one line each."""
+
+    events: int
+    head: str
+    problems: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """True if nothing contradicts anything."""
+        return not self.problems
+
+
+def verify(database: Database, progress: Progress = lambda _done, _total: None) -> Verification:
+    """Check every hash, position and version of the log, and refold it beside the projections.
+
+    The log is not folded where it contradicts itself: what would come of it means nothing.
+    """
+    with database.read() as connection:
+        events, tip, problems = _check_chain(connection, progress)
+        problems += _check_versions(connection)
+        problems += _check_anchors(connection)
+    if not problems:
+        problems += differences(database)
+    return Verification(events, tip.hex(), tuple(problems))
+
+
+def _check_chain(connection: Connection, progress: Progress) -> tuple[int, bytes, list[str]]:
+    problems: list[str] = []
+    previous, expected = GENESIS, 1
+    head = connection.execute(select(schema.ledger_head.c.position, schema.ledger_head.c.hash)).one()
+    query = select(schema.events).order_by(schema.events.c.position).execution_options(yield_per=CHUNK)
+    for row in connection.execute(query):
+        columns: Any = tuple(row)[:-3]
+        body, stored = row.body_hash, row.hash
+        position, event_type, schema_version = columns[0], columns[4], columns[5]
+        if position != expected:
+            problems.append(f"event {expected} is missing (the next one is {position})")
+        if body_hash(event_type, schema_version, row.data.encode()) != body:
+            problems.append(f"event {position}: its body was altered")
+        if chain_hash(previous, *columns, body) != stored:
+            problems.append(f"event {position}: it does not follow from the event before it")
+        previous, expected = stored, position + 1
+        if position % CHUNK == 0:
+            progress(position, head.position)
+    if (head.position, head.hash) != (expected - 1, previous):
+        problems.append(f"the log ends at event {expected - 1}, the head says {head.position}")
+    return expected - 1, previous, problems
+
+
+def _check_versions(connection: Connection) -> list[str]:
+    column = schema.events.c
+    query = (
+        select(column.stream_id)
+        .group_by(column.stream_id)
+        .having((func.count() != func.max(column.version)) | (func.min(column.version) != 1))
+        .limit(10)
+    )
+    return [f"stream {stream}: its versions have a gap" for stream in connection.scalars(query)]
+
+
+def _check_anchors(connection: Connection) -> list[str]:
+    anchor, event = schema.anchors.c, schema.events.c
+    query = select(anchor.position).outerjoin_from(
+        schema.anchors, schema.events, (anchor.position == event.position) & (anchor.hash == event.hash)
+    )
+    lost = connection.scalars(query.where(event.position.is_(None)))
+    return [f"event {position} is not the one that was anchored" for position in lost]

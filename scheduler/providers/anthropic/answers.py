@@ -1,0 +1,106 @@
+"""What an answer of the API means for us: a pure mapping from status, headers and error body to an exception.
+
+Source of the statuses: the API's error documentation as of November 2026.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from ledger.errors import ProviderError, ProviderRefused, ProviderUnreachable
+from scheduler.providers.base import (
+    BatchTooLarge,
+    CapacityRefused,
+    CreateOutcome,
+    InvalidBatch,
+    SubmissionUncertain,
+)
+
+__all__ = ["Answer", "creation_refused", "read_refused", "retry_after"]
+
+_MESSAGE_CHARACTERS = 300
+
+_ADVICE = {
+    401: "Anthropic does not accept the credential; check ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL",
+    402: "Anthropic wants the account's billing settled; see the plans and billing page of the console",
+    403: "the credential may not do this; check the key's workspace and permissions in the console",
+    404: "nothing is there; check ANTHROPIC_BASE_URL, and that the key belongs to the batch's workspace",
+}
+_PASSING = frozenset({408, 409, 425, 429})
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer that is not a success. Header names are in lower case; `kind` is the API's own error type."""
+
+    status: int
+    headers: Mapping[str, str]
+    kind: str = ""
+    message: str = ""
+
+    def __str__(self) -> str:
+        said = " ".join(self.message.split())[:_MESSAGE_CHARACTERS]
+        request_id = self.headers.get("request-id")
+        parts = [str(self.status), self.kind, f"request {request_id}" if request_id else ""]
+        label = ", ".join(part for part in parts if part)
+        return f"{said} ({label})" if said else f"({label})"
+
+
+def creation_refused(answer: Answer) -> CreateOutcome | ProviderError:
+    """How an attempt to make a batch ended. What does not plainly say "no batch" is uncertain."""
+    match answer.status:
+        case 429 | 529:
+            return CapacityRefused(f"no capacity now: {answer}", retry_after(answer.headers))
+        case 413:
+            return BatchTooLarge(f"the batch is too large: {answer}")
+        case 400 | 422:
+            return InvalidBatch(f"the batch is invalid: {answer}")
+        case 401 | 402 | 403 | 404:
+            return _refused(answer)
+        case _:
+            return SubmissionUncertain(f"the answer does not tell whether a batch was made: {answer}")
+
+
+def read_refused(answer: Answer) -> ProviderError:
+    """Why something could not be read (or canceled): a refusal, or a trouble that passes."""
+    if answer.status in _PASSING or answer.status >= 500:
+        return ProviderUnreachable(f"Anthropic cannot answer now: {answer}")
+    return _refused(answer)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait as told by `retry-after-ms` or `retry-after`, None if untold.
+
+    A date is taken relative to the answer's own `Date`, so that no clock of ours is involved.
+    """
+    milliseconds = _seconds(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    told = headers.get("retry-after")
+    seconds = _seconds(told)
+    if seconds is not None or told is None:
+        return seconds
+    try:
+        gap = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(gap.total_seconds(), 0.0)
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _refused(answer: Answer) -> ProviderRefused:
+    if 300 <= answer.status < 400:
+        advice = "the address redirects elsewhere; set ANTHROPIC_BASE_URL to where the API is"
+    else:
+        advice = _ADVICE.get(answer.status, "Anthropic refuses the request")
+    return ProviderRefused(f"{advice}: {answer}", status=answer.status, kind=answer.kind)

@@ -1,0 +1,241 @@
+"""The Message Batches API through the official SDK.
+
+The SDK brings credentials, headers, connections and the retries of reads. Answers are parsed here, because the
+SDK does not validate what it receives.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from ledger.errors import ProviderRefused, ProviderUnreachable
+from scheduler.providers.anthropic.answers import creation_refused
+from scheduler.providers.anthropic.body import BatchBody
+from scheduler.providers.anthropic.limits import LIMITS, NAME
+from scheduler.providers.anthropic.results import parse_result, split_lines
+from scheduler.providers.anthropic.settings import AnthropicSettings
+from scheduler.providers.anthropic.status import parse_batch
+from scheduler.providers.base import (
+    Account,
+    BatchItem,
+    BatchStatus,
+    ItemResult,
+    ResultsUnavailable,
+)
+
+if TYPE_CHECKING:
+    import httpx2
+    from anthropic import Anthropic, APIStatusError
+    from anthropic._types import RequestOptions
+
+__all__ = ["AnthropicBatches"]
+
+_BATCHES = "/v1/messages/batches"
+_PAGE_ITEMS = 100
+_CONNECT_SECONDS = 5.0
+_WORKSPACE_HEADER = "anthropic-workspace-id"
+
+_Parsed = TypeVar("_Parsed")
+
+
+class AnthropicBatches:
+    """`BatchProvider` for Anthropic. One SDK client, made at the first call; safe to share between threads."""
+
+    name = NAME
+    limits = LIMITS
+
+    def __init__(self, settings: AnthropicSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._client: Anthropic | None = None
+
+    def account(self) -> Account:
+        """Base URL, keyed hash of the credential, and the workspace if ANTHROPIC_CUSTOM_HEADERS names one."""
+        headers = {name.lower(): value for name, value in self._sdk().default_headers.items()}
+        workspace = headers.get(_WORKSPACE_HEADER)
+        return Account(
+            base_url=self._settings.public_address,
+            credential=self._settings.fingerprint(),
+            workspace=workspace if isinstance(workspace, str) else None,
+        )
+
+    def newest_batch_id(self) -> str | None:
+        batches = self._page(limit=1, after=None).batches
+        return batches[0].id if batches else None
+
+    def create(
+        self,
+        items: Callable[[], Iterable[BatchItem]],
+        *,
+        size: int,
+        count: int,
+        api_version: str,
+        betas: tuple[str, ...],
+        before_send: Callable[[], None],
+    ) -> BatchStatus:
+        """One POST, streamed, never repeated and never redirected.
+
+        Until the body is asked for nothing can have been made (`ProviderUnreachable`), and neither by a body
+        that `items` or `before_send` cut short. From then on only an answer that plainly says so excludes a batch.
+        """
+        import httpx2
+        from anthropic import APIStatusError
+
+        client = self._sdk()
+        body = BatchBody(items, size, count, before_send)
+        headers = {"anthropic-version": api_version, "content-length": str(body.length)}
+        if betas:
+            headers["anthropic-beta"] = ",".join(betas)
+        try:
+            response = client.post(
+                _BATCHES,
+                content=body,
+                cast_to=httpx2.Response,
+                options={"headers": headers, "max_retries": 0, "follow_redirects": False},
+            )
+            return parse_batch(response.content)
+        except APIStatusError as error:
+            raise creation_refused(self._answer(error)) from error
+        except Exception as error:
+            if body.failure is not None:
+                raise body.failure from None
+            if not body.started:
+                raise self._unreachable(error) from error
+            raise SubmissionUncertain(f"the submission broke off: {self._say(error)}") from error
+
+    def retrieve(self, batch_id: str) -> BatchStatus:
+        return self._get(_batch_path(batch_id), parse_batch, {})
+
+    def cancel(self, batch_id: str) -> BatchStatus:
+        import httpx2
+
+        path = f"{_batch_path(batch_id)}/cancel"
+        with self._reading():
+            response = self._sdk().post(path, cast_to=httpx2.Response, options={"follow_redirects": False})
+            return parse_batch(response.content)
+
+    def list_newer(self, than: str | None) -> Iterator[BatchStatus]:
+        """Batches newer than the given id, newest first; every batch if None, or if that id is gone.
+
+        A list that ends before it is complete raises `ProviderUnreachable`.
+        """
+        after: str | None = None
+        while True:
+            page = self._page(limit=_PAGE_ITEMS, after=after)
+            for batch in page.batches:
+                if batch.id == than:
+                    return
+                yield batch
+            if not page.has_more:
+                return
+            if not page.batches or page.batches[-1].id == after:
+                raise ProviderUnreachable("the list of batches breaks off; ask again")
+            after = page.batches[-1].id
+
+    def results(self, batch_id: str) -> Iterator[ItemResult]:
+        """The lines of an ended batch as they arrive; the connection closes with the iterator."""
+        import httpx2
+
+        with closing(self._results_stream(batch_id)) as response:
+            try:
+                for line in split_lines(response.iter_bytes()):
+                    yield parse_result(line)
+            except httpx2.HTTPError as error:
+                raise ResultsUnavailable(f"the results of {batch_id} broke off: {self._say(error)}") from error
+
+    def close(self) -> None:
+        """Close the connections. The next call opens new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _results_stream(self, batch_id: str) -> httpx2.Response:
+        from anthropic import Stream
+
+        try:
+            status = self.retrieve(batch_id)
+            if not status.results_url:
+                raise ResultsUnavailable(f"batch {batch_id} ({status.state}) has no results to read")
+            with self._reading():
+                # Asked for httpx2's own class the SDK hands out the open response itself, not a Stream.
+                return self._sdk().get(  # type: ignore[return-value]
+                    status.results_url,
+                    cast_to=httpx2.Response,
+                    options={"headers": {"accept": "application/binary"}},
+                    stream=True,
+                    stream_cls=Stream[Any],
+                )
+        except ProviderRefused as error:
+            if error.status != 404:
+                raise
+            raise ResultsUnavailable(f"batch {batch_id} is not there (yet): {error}") from error
+
+    def _page(self, *, limit: int, after: str | None) -> Page:
+        query = {"limit": limit} if after is None else {"limit": limit, "after_id": after}
+        return self._get(_BATCHES, parse_page, query)
+
+    def _get(self, path: str, parse: Callable[[bytes], _Parsed], query: Mapping[str, object]) -> _Parsed:
+        import httpx2
+
+        # A redirect of the base URL would keep reads going and every submission uncertain: say so at the first read.
+        options: RequestOptions = {"params": query, "follow_redirects": False}
+        with self._reading():
+            return parse(self._sdk().get(path, cast_to=httpx2.Response, options=options).content)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn the SDK's errors into ours, where asking again can do no harm."""
+        from anthropic import APIStatusError
+
+        try:
+            yield
+        except LedgerError:
+            raise
+        except APIStatusError as error:
+            raise read_refused(self._answer(error)) from error
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            url = self._settings.public_address
+            raise ProviderUnreachable(f"{url} does not answer like the Message Batches API: {error}") from error
+        except Exception as error:
+            raise self._unreachable(error) from error
+
+    def _sdk(self) -> Anthropic:
+        with self._lock:
+            if self._client is None:
+                from anthropic import Anthropic, Timeout
+
+                settings = self._settings
+                secret = "api_key" if settings.api_key else "auth_token"
+                seconds = settings.timeout_seconds
+                self._client = Anthropic(
+                    **{secret: settings.credential},  # type: ignore[arg-type]
+                    base_url=settings.address,
+                    timeout=Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
+                    max_retries=settings.read_retries,
+                )
+            return self._client
+
+    def _answer(self, error: APIStatusError) -> Answer:
+        return Answer(
+            status=error.status_code,
+            headers={name.lower(): value for name, value in error.response.headers.items()},
+            kind=error.type or "",
+            message=self._redacted(error.api_message or ""),
+        )
+
+    def _unreachable(self, error: Exception) -> ProviderUnreachable:
+        return ProviderUnreachable(f"cannot reach {self._settings.public_address}: {self._say(error)}")
+
+    def _say(self, error: Exception) -> str:
+        cause = error.__cause__ or error
+        return self._redacted(f"{cause} ({type(cause).__name__})")
+
+    def _redacted(self, text: str) -> str:
+        return text.replace(self._settings.credential, "[credential]")
+
+
+def _batch_path(batch_id: str) -> str:
+    return f"{_BATCHES}/{quote(batch_id, safe='')}"

@@ -1,0 +1,90 @@
+"""Credential and address, under the environment names of the SDK."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from ledger.errors import ConfigurationError
+
+__all__ = ["AnthropicSettings"]
+
+_DEFAULT_BASE_URL = "https://api.anthropic.com"
+_ACCOUNT_LABEL = b"llm-ledger account"
+
+
+class AnthropicSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach Anthropic. At most one of `api_key` and `auth_token` is used: the key, as in the SDK.
+
+    `timeout_seconds` is the longest silence on a connection. `read_retries` is how often the SDK repeats a read
+    that failed for a passing reason; a submission is never repeated.
+    """
+
+    api_key: str | None = None
+    auth_token: str | None = None
+    base_url: str | None = None
+    timeout_seconds: float = 600.0
+    read_retries: int = 2
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], *, timeout_seconds: float = 600.0) -> AnthropicSettings:
+        """From ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN and ANTHROPIC_BASE_URL; empty counts as unset."""
+
+        def value(name: str) -> str | None:
+            return environ.get(name, "").strip() or None
+
+        return cls(
+            api_key=value("ANTHROPIC_API_KEY"),
+            auth_token=value("ANTHROPIC_AUTH_TOKEN"),
+            base_url=value("ANTHROPIC_BASE_URL"),
+            timeout_seconds=timeout_seconds,
+        )
+
+    @property
+    def credential(self) -> str:
+        """The secret in use. `ConfigurationError` where there is none, or none that fits into a header."""
+        secret = self.api_key or self.auth_token
+        name = "ANTHROPIC_AUTH_TOKEN" if self.auth_token and not self.api_key else "ANTHROPIC_API_KEY"
+        if not secret:
+            raise ConfigurationError(
+                "ANTHROPIC_API_KEY is not set; create a key in the Anthropic console and export it"
+            )
+        if not (secret.isascii() and secret.isprintable()) or " " in secret:
+            raise ConfigurationError(f"{name} holds characters that no key has; set it again")
+        return secret
+
+    @property
+    def address(self) -> str:
+        """The base URL as it is dialled, without a trailing slash. `ConfigurationError` where it is none."""
+        url = (self.base_url or _DEFAULT_BASE_URL).rstrip("/")
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ConfigurationError("ANTHROPIC_BASE_URL is not an http(s) address; unset it or correct it")
+        return url
+
+    @property
+    def public_address(self) -> str:
+        """The base URL for records and messages: scheme and host in lower case, no user, no query."""
+        parts = urlsplit(self.address)
+        host = (parts.netloc.rpartition("@")[2]).lower()
+        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+    def fingerprint(self) -> str:
+        """16 hex digits that tell credentials apart and reveal nothing of them."""
+        return hmac.new(self.credential.encode(), _ACCOUNT_LABEL, "sha256").hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"AnthropicSettings({fields})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        yield "credential", "set" if self.api_key or self.auth_token else "missing"
+        yield "timeout_seconds", self.timeout_seconds
+        yield "read_retries", self.read_retries
