@@ -18,6 +18,7 @@ from ledger.upcast import SCHEMA_VERSIONS, upcast
 
 __all__ = [
     "GENESIS",
+    "Columns",
     "DuplicateKey",
     "body_hash",
     "canonical_json",
@@ -57,23 +58,18 @@ def body_hash(event_type: str, schema_version: int, data: bytes) -> bytes:
     ).digest()
 
 
-def chain_hash(
-    previous: bytes,
-    position: int,
-    stream_id: str,
-    version: int,
-    event_id: bytes,
-    event_type: str,
-    schema_version: int,
-    occurred_at: int,
-    recorded_at: int,
-    correlation_id: bytes | None,
-    causation_id: bytes | None,
-    body: bytes,
-) -> bytes:
-    """SHA-256 over the hash before and every column. Variable lengths are prefixed, so no two rows look alike."""
+Columns = tuple[int, str, int, bytes, str, int, int, int, bytes | None, bytes | None]
+"""Position, stream id, version, event id, type, schema version, occurred_at, recorded_at, correlation, causation."""
+
+
+def chain_hash(previous: bytes, columns: Columns, body: bytes) -> bytes:
+    """SHA-256 over the hash before, every column and the body's hash.
+
+    Whatever has no fixed width carries its length before it, so that no two rows give the same bytes.
+    """
+    position, stream_id, version, event_id, event_type, schema_version, occurred_at, recorded_at, *ids = columns
     stream, name = stream_id.encode(), event_type.encode()
-    correlation, causation = correlation_id or b"", causation_id or b""
+    correlation, causation = ids[0] or b"", ids[1] or b""
     pack = _LENGTH.pack
     return sha256(
         b"".join(

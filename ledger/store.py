@@ -173,7 +173,7 @@ class EventStore:
                 event.correlation_id.bytes if event.correlation_id else None,
                 event.causation_id.bytes if event.causation_id else None,
             )
-            previous = chain_hash(previous, *columns, one.body)
+            previous = chain_hash(previous, columns, one.body)
             rows.append((*columns, one.data.decode(), one.body, previous))
             entity = event.stream_id.partition("/")[2]
             facts.append(Fact(position, entity, event.version, one.occurred_at, recorded_at, event.data))

@@ -56,7 +56,7 @@ def _check_chain(connection: Connection, progress: Progress) -> tuple[int, bytes
             problems.append(f"event {expected} is missing (the next one is {position})")
         if body_hash(event_type, schema_version, row.data.encode()) != body:
             problems.append(f"event {position}: its body was altered")
-        if chain_hash(previous, *columns, body) != stored:
+        if chain_hash(previous, columns, body) != stored:
             problems.append(f"event {position}: it does not follow from the event before it")
         previous, expected = stored, position + 1
         if position % CHUNK == 0:

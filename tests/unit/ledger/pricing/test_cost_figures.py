@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 
@@ -13,6 +14,7 @@ from ledger.pricing import (
     Figures,
     PriceBook,
     PriceLine,
+    Processing,
     Rates,
     Role,
     Tokens,
@@ -29,10 +31,10 @@ SEARCHES = {"server_tool_use": {"web_search_requests": 3}}
 
 
 def figures(
-    model: str, processing: str, usage: dict[str, object], role: Role = "result", at: datetime = NOW
+    model: str, processing: Processing, usage: Mapping[str, object], role: Role = "result", at: datetime = NOW
 ) -> Figures:
     total = Figures()
-    for entry in normalise(provider="anthropic", model=model, processing=processing, usage=usage):  # type: ignore[arg-type]
+    for entry in normalise(provider="anthropic", model=model, processing=processing, usage=usage):
         epoch = BOOK.epoch(entry.key, at)
         assert epoch is not None
         rates, standard = BOOK.rates(entry.key, epoch), BOOK.standard_rates(entry.key, epoch)
@@ -80,7 +82,7 @@ HAND = [
 
 
 @pytest.mark.parametrize(("model", "processing", "actual", "no_cache", "standard"), HAND)
-def test_figures_by_hand(model: str, processing: str, actual: str, no_cache: str, standard: str) -> None:
+def test_figures_by_hand(model: str, processing: Processing, actual: str, no_cache: str, standard: str) -> None:
     got = figures(model, processing, MIXED)
     assert (usd_text(got.actual), usd_text(got.no_cache), usd_text(got.standard_no_cache)) == (
         actual,
@@ -111,7 +113,7 @@ def test_us_inference() -> None:
 
 
 def test_web_searches_are_neither_halved_nor_saved() -> None:
-    without, with_searches = (figures("claude-opus-5-5", "batch", usage) for usage in (MIXED, MIXED | SEARCHES))
+    without, with_searches = (figures("claude-opus-5-5", "batch", usage) for usage in (MIXED, {**MIXED, **SEARCHES}))
     assert usd_text(with_searches.actual - without.actual) == "0.03"
     assert with_searches.batch_saving == without.batch_saving
     assert with_searches.cache_saving == without.cache_saving
@@ -138,7 +140,7 @@ def test_a_duplicate_is_paid_and_saves_nothing() -> None:
 
 def test_the_top_level_alone_would_be_wrong_by_two_hundred_times() -> None:
     """An advisor call: $0.00078 at the top level, $0.168 with the entries."""
-    usage: dict[str, object] = {
+    usage: Mapping[str, object] = {
         "input_tokens": 130,
         "output_tokens": 130,
         "iterations": [

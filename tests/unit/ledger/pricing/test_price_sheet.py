@@ -82,6 +82,7 @@ FAULTS = [
     ("2026-01-01T00:00:00Z", '"2026-01-01T00:00:00"', r".* at `\$.rows\[0\].from`"),
     ("00:00:00Z", "00:07:00Z", r"rows\[0\].from: 2026-01-01T00:07:00\+00:00 is not on a quarter of an hour"),
     ("2026-01-01", "2026-03-01", r"rows: 2026-02-01 00:15 is not after the row above"),
+    ("2026-01-01T00:00", "2026-02-01T00:15", r"rows: 2026-02-01 00:15 is not after the row above"),
     ("200000", "150000", r"rows\[1\].above\[0\].prompt_over: 150000 is none of"),
     ('read: "0.1"', 'read: "0.000001"', r"rows\[0\].batch.read: comes to 1/2 pico-USD"),
     ('us: "1.25"', 'us: "1.00000001"', r"rows\[0\].standard.input: comes to 100000001/100 pico-USD"),
