@@ -23,6 +23,7 @@ PROMPT_LADDER = (100_000, 200_000)
 """Prompt lengths (tokens) at which some provider's prices change. Fixed, so that keys outlive price books."""
 
 _STEPS = (0, *PROMPT_LADDER)
+_MOST = 2**53  # the last count that every JSON reader keeps; sums of it still fit the database's integers
 
 # Ids come bare, with their release date, or as `-latest`; a version number is never taken for a date.
 _SUFFIX = re.compile(r"-(?:20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|latest)$")
@@ -88,7 +89,7 @@ def undated(model: str) -> str:
 
 
 def normalise(
-    *, provider: str, model: str, processing: Processing, usage: Mapping[str, Any]
+    *, provider: str, model: str, processing: Processing, usage: Mapping[str, Any] | Any
 ) -> tuple[UsageEntry, ...]:
     """The billed tokens of one response. The first entry is the response's own: count the request under it.
 
@@ -106,8 +107,10 @@ def normalise(
 
     Cache writes follow the `cache_creation` split. Tokens of the total that no split names count as 5-minute
     writes; a split beyond the total is trusted. Missing and null counts are 0; `UsageUnreadable` for any
-    other value that is no whole number ≥ 0.
+    other value that is no whole number from 0 to 2^53, and for a `usage` that is no object.
     """
+    if not isinstance(usage, Mapping):
+        raise UsageUnreadable("usage", f"expected an object, got {type(usage).__name__}")
     geo = "us" if usage.get("inference_geo") == "us" else ""
     tier = "priority" if usage.get("service_tier") == "priority" else ""
     speed = "fast" if usage.get("speed") == "fast" else ""
@@ -184,7 +187,7 @@ def _count(counts: Mapping[str, Any], field: str, where: str) -> int:
     if value is None:
         return 0
     # bool is an int to isinstance, and no count.
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= _MOST:
         raise UsageUnreadable(f"{where}.{field}", f"{value!r} is no count")
     return value
 

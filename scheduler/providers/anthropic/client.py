@@ -7,22 +7,27 @@ SDK does not validate what it receives.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
-from ledger.errors import ProviderRefused, ProviderUnreachable
-from scheduler.providers.anthropic.answers import creation_refused
+import msgspec
+
+from ledger.errors import LedgerError, ProviderRefused, ProviderUnreachable
+from scheduler.providers.anthropic.answers import Answer, creation_refused, read_refused
 from scheduler.providers.anthropic.body import BatchBody
 from scheduler.providers.anthropic.limits import LIMITS, NAME
 from scheduler.providers.anthropic.results import parse_result, split_lines
 from scheduler.providers.anthropic.settings import AnthropicSettings
-from scheduler.providers.anthropic.status import parse_batch
+from scheduler.providers.anthropic.status import Page, parse_batch, parse_page
 from scheduler.providers.base import (
     Account,
     BatchItem,
     BatchStatus,
     ItemResult,
     ResultsUnavailable,
+    SubmissionUncertain,
 )
 
 if TYPE_CHECKING:

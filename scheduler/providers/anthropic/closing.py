@@ -11,10 +11,22 @@ import collections.abc
 import functools
 import os
 import types
-from typing import IO, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    IO,
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Required,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
-from typing_extensions import NotRequired, Required, TypedDict, is_typeddict
+from typing_extensions import TypedDict, is_typeddict
 
 __all__ = ["NULL_IN_RESPONSES", "closed_params"]
 
@@ -58,18 +70,19 @@ def closed_params(kind: str, *, unknown_fields: Unknown) -> Any:
 
 def _fields(typed_dict: Any, unknown: Unknown) -> dict[str, Any]:
     hints = get_type_hints(typed_dict, include_extras=True)
-    return {name: _field(typed_dict, name, hint, unknown) for name, hint in hints.items()}
+    return {name: _field(name, hint, unknown) for name, hint in hints.items()}
 
 
-def _field(typed_dict: Any, name: str, hint: Any, unknown: Unknown) -> Any:
+def _field(name: str, hint: Any, unknown: Unknown) -> Any:
     closed = _close(hint, unknown)
     if name in NULL_IN_RESPONSES:
         closed = closed | None
-    return Required[closed] if name in typed_dict.__required_keys__ else NotRequired[closed]
+    # Not `__required_keys__`: it cannot see through the SDK's postponed annotations. All are `total=False`.
+    return Required[closed] if get_origin(hint) is Required else NotRequired[closed]
 
 
 def _typed_dict(name: str, fields: dict[str, Any], unknown: Unknown) -> Any:
-    made: Any = TypedDict(name, fields)  # type: ignore[operator]
+    made: Any = cast(Any, TypedDict)(name, fields)
     made.__pydantic_config__ = ConfigDict(strict=True, extra=unknown)
     return made
 
@@ -113,9 +126,9 @@ def _closed_union(choices: list[Any]) -> Any:
     objects = [choice for choice in choices if is_typeddict(choice)]
     tag_field = next((name for name in _TAG_FIELDS if all(_tags(choice, name) for choice in objects)), None)
     if len(objects) < 2 or tag_field is None:
-        return Union[tuple(choices)]  # noqa: UP007
+        return _union(choices)
     others = [choice for choice in choices if not is_typeddict(choice)]
-    return Union[(*others, _tagged(objects, tag_field))]  # noqa: UP007
+    return _union([*others, _tagged(objects, tag_field)])
 
 
 def _tags(typed_dict: Any, name: str) -> tuple[str, ...]:
@@ -135,11 +148,14 @@ def _tagged(objects: list[Any], tag_field: str) -> Any:
 
     by_tag = {tag: choice for choice in objects for tag in _tags(choice, tag_field)}
     default = _TYPE_OF_A_TOOL_WITHOUT_ONE if _TYPE_OF_A_TOOL_WITHOUT_ONE in by_tag else None
-    branches = tuple(Annotated[choice, Tag(tag)] for tag, choice in by_tag.items())
     discriminator = Discriminator(
         tag_of,
         custom_error_type="unknown_tag",
-        custom_error_message="unknown tag",
-        custom_error_context={"field": tag_field, "known": list(by_tag)},
+        # Read by `complaints`; the context of a custom error would make the union unhashable.
+        custom_error_message=" ".join((tag_field, *by_tag)),
     )
-    return Annotated[Union[branches], discriminator]  # noqa: UP007
+    return Annotated[_union([Annotated[choice, Tag(tag)] for tag, choice in by_tag.items()]), discriminator]
+
+
+def _union(choices: list[Any]) -> Any:
+    return Union[tuple(choices)]  # noqa: UP007

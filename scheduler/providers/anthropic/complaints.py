@@ -26,13 +26,14 @@ _BOUNDS = {
 }
 _FIXED = {
     "missing": "is required",
+    "string_pattern_mismatch": "must be the name of a beta, without spaces and commas",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
 }
 _JSON_NAMES = {
     bool: "true or false",
     dict: "an object",
-    float: "a number",
+    float: "a fraction",
     int: "a number",
     list: "a list",
     str: "a string",
@@ -72,7 +73,8 @@ def _place_and_reason(
         return (*_place(params, loc[:-1]), loc[-1]), _FIXED[kind], ""
     place = _place(params, loc)
     if kind == "unknown_tag":
-        return _wrong_tag(place, given, context)
+        field, *known = error["msg"].split()
+        return _wrong_tag(place, given, field, known)
     if kind == "extra_forbidden":
         return place, _unknown_field(place, known_fields), ""
     if kind == "literal_error":
@@ -91,19 +93,18 @@ def _place(node: Any, loc: Sequence[Any]) -> tuple[Any, ...]:
         return ()
     head, rest = loc[0], loc[1:]
     as_branch = _place(node, rest)
-    if isinstance(node, dict) and head in node:
-        as_field = (head, *_place(node[head], rest))
-    elif isinstance(node, list) and isinstance(head, int) and head < len(node):
-        as_field = (head, *_place(node[head], rest))
-    else:
+    is_index = isinstance(node, list) and isinstance(head, int) and head < len(node)
+    if not is_index and not (isinstance(node, dict) and head in node):
         return as_branch
+    as_field = (head, *_place(node[head], rest))
     return as_field if len(as_field) > len(as_branch) else as_branch
 
 
-def _wrong_tag(place: tuple[Any, ...], given: Any, context: Any) -> tuple[tuple[Any, ...], str, str]:
+def _wrong_tag(
+    place: tuple[Any, ...], given: Any, field: str, known: Sequence[str]
+) -> tuple[tuple[Any, ...], str, str]:
     if not isinstance(given, dict):
         return place, "", "an object"
-    field, known = context["field"], context["known"]
     if given.get(field) is None:
         return (*place, field), "is required", ""
     return (*place, field), f"{_quote(given[field])} is {_not_one_of(given[field], known)}", ""

@@ -27,7 +27,7 @@ __all__ = ["fingerprint"]
 _TOKENS, _PER_BYTES = 2, 7
 _IMAGE_BYTES = 1_600 * _PER_BYTES // _TOKENS
 _DOCUMENT_BYTES_PER_TOKEN = 32
-_HEX_DIGITS = 16
+_HASH_BYTES = 8
 _PLAIN_TEXT = frozenset({"type", "text", "cache_control"})
 
 _encode = msgspec.json.Encoder().encode
@@ -50,7 +50,7 @@ def fingerprint(blocks: Sequence[Block], *, automatic: bool) -> tuple[tuple[tupl
         digest = sha256(b"%b\0%b\0%b" % (digest, block.voice.encode(), content)).digest()
         size += _weight(block.value, content)
         if markable(block.value):
-            entries.append((digest.hex()[:_HEX_DIGITS], _tokens(size), _marked(block.value)))
+            entries.append((digest[:_HASH_BYTES].hex(), _tokens(size), _marked(block.value)))
     if automatic and entries:
         entries[-1] = (*entries[-1][:2], True)
     return tuple(entries), _tokens(size)
@@ -62,7 +62,8 @@ def _tokens(size: int) -> int:
 
 def _canonical(block: dict[str, Any]) -> bytes:
     if block.get("type") == "text" and block.keys() <= _PLAIN_TEXT:
-        return b"text:" + block["text"].encode()
+        text: str = block["text"]
+        return b"text:" + text.encode()
     return _encode(_unmarked(block))
 
 

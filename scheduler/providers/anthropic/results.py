@@ -41,7 +41,7 @@ class _Succeeded(msgspec.Struct, tag="succeeded"):
 
 class _ErrorDetail(msgspec.Struct):
     type: str
-    message: str = ""
+    message: str | None = None
 
 
 class _ErrorResponse(msgspec.Struct):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -84,7 +84,10 @@ class AnthropicSettings(msgspec.Struct, frozen=True, kw_only=True):
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
         return f"AnthropicSettings({fields})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
-        yield "credential", "set" if self.api_key or self.auth_token else "missing"
-        yield "timeout_seconds", self.timeout_seconds
-        yield "read_retries", self.read_retries
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        credential = "set" if self.api_key or self.auth_token else "missing"
+        return [
+            ("credential", credential),
+            ("timeout_seconds", self.timeout_seconds),
+            ("read_retries", self.read_retries),
+        ]

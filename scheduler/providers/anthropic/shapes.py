@@ -9,7 +9,7 @@ errors, nothing is coerced.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ledger.errors import InvalidRequest
 from scheduler.providers.anthropic.complaints import Complaint, complaint
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 __all__ = ["check"]
+
+Kind = Literal["stable", "beta"]
 
 
 def check(params: dict[str, Any]) -> None:
@@ -29,10 +31,10 @@ def check(params: dict[str, Any]) -> None:
     """
     betas = params.get("betas")
     known = not isinstance(betas, list) or all(_is_known_beta(beta) for beta in betas)
-    kinds = [("beta", known)] if betas else [("stable", True), ("beta", True)]
+    kinds: list[tuple[Kind, bool]] = [("beta", known)] if betas else [("stable", True), ("beta", True)]
     complaints = []
     for kind, closed in kinds:
-        found = _complaint(_adapter(kind, closed=closed), params)
+        found = _complaint(_shape(kind, closed=closed), params)
         if found is None:
             return
         complaints.append(found)
@@ -40,24 +42,29 @@ def check(params: dict[str, Any]) -> None:
     raise InvalidRequest(deepest.path, deepest.reason)
 
 
-def _complaint(adapter: TypeAdapter[Any], params: dict[str, Any]) -> Complaint | None:
+class _Shape(NamedTuple):
+    adapter: TypeAdapter[Any]
+    fields: tuple[str, ...]
+
+
+def _complaint(shape: _Shape, params: dict[str, Any]) -> Complaint | None:
     from pydantic import ValidationError
 
     try:
-        adapter.validate_python(params)
+        shape.adapter.validate_python(params)
     except ValidationError as error:
-        known_fields = sorted(adapter.core_schema_fields)
-        return complaint(params, error.errors(include_url=False), known_fields)
+        return complaint(params, error.errors(include_url=False), shape.fields)
     return None
 
 
 @functools.cache
-def _adapter(kind: str, *, closed: bool) -> TypeAdapter[Any]:
+def _shape(kind: Kind, *, closed: bool) -> _Shape:
     from pydantic import TypeAdapter
 
     from scheduler.providers.anthropic.closing import closed_params
 
-    return TypeAdapter(closed_params(kind, unknown_fields="forbid" if closed else "ignore"))
+    params = closed_params(kind, unknown_fields="forbid" if closed else "ignore")
+    return _Shape(TypeAdapter(params), tuple(sorted(params.__annotations__)))
 
 
 @functools.cache

@@ -82,7 +82,8 @@ def rates(column: tuple[str, ...], factor: str = "1") -> Rates:
     """Table figures as pico-USD per token: 1 USD per million tokens is 10^6 pico-USD each."""
     tokens = [Decimal(usd_per_million) * Decimal(factor) * 10**6 for usd_per_million in column]
     assert all(rate == int(rate) for rate in tokens)
-    return Rates(*map(int, tokens), web_search=SEARCH)
+    plain, output, write_5m, write_1h, read = map(int, tokens)
+    return Rates(plain, output, write_5m, write_1h, read, SEARCH)
 
 
 @pytest.mark.parametrize(("model", "column"), EVERY_MODEL)
@@ -103,10 +104,9 @@ def test_us_inference_costs_earlier_models_nothing(model: str, column: tuple[str
 
 
 def test_haiku_5_5_reprices_long_prompts() -> None:
-    long = {"prompt_over": 100_000}
-    assert billed(key("claude-haiku-5-5", **long)) == rates(HAIKU_55_LONG)
-    assert billed(key("claude-haiku-5-5", "batch", **long)) == rates(HAIKU_55_LONG, "0.5")
-    assert billed(key("claude-haiku-5-5", "batch", geo="us", **long)) == rates(HAIKU_55_LONG, "0.55")
+    assert billed(key("claude-haiku-5-5", prompt_over=100_000)) == rates(HAIKU_55_LONG)
+    assert billed(key("claude-haiku-5-5", "batch", prompt_over=100_000)) == rates(HAIKU_55_LONG, "0.5")
+    assert billed(key("claude-haiku-5-5", "batch", geo="us", prompt_over=100_000)) == rates(HAIKU_55_LONG, "0.55")
     assert billed(key("claude-haiku-5-5", prompt_over=200_000)) == rates(HAIKU_55_LONG)
 
 

@@ -29,30 +29,28 @@ entries:
             batch: half
 """
 SECOND = datetime(2026, 2, 1, 0, 15, tzinfo=UTC)
-SEARCH = 4_000_000_000
 
 
-def million(*usd: str | float) -> list[int]:
-    return [round(float(amount) * 10**6) for amount in usd]
+def rates(*usd_per_million: float) -> Rates:
+    plain, output, write_5m, write_1h, read = (round(amount * 10**6) for amount in usd_per_million)
+    return Rates(plain, output, write_5m, write_1h, read, web_search=4_000_000_000)
 
 
 def test_a_sheet_is_read_into_whole_pico_usd() -> None:
     book = PriceBook.from_yaml(SHEET)
     first = datetime(2026, 1, 1, tzinfo=UTC)
-    assert book.rates(PriceKey("acme", "anvil-one", "batch"), first) == Rates(*million(0.5, 1, 0.75, 1, 0.05), SEARCH)
-    assert book.rates(PriceKey("acme", "anvil-1", "standard", geo="us"), first) == Rates(
-        *million(1.25, 2.5, 1.875, 2.5, 0.125), SEARCH
-    )
+    assert book.rates(PriceKey("acme", "anvil-one", "batch"), first) == rates(0.5, 1, 0.75, 1, 0.05)
+    assert book.rates(PriceKey("acme", "anvil-1", "standard", geo="us"), first) == rates(1.25, 2.5, 1.875, 2.5, 0.125)
 
 
 def test_a_batch_column_of_its_own_is_taken_as_it_stands() -> None:
     book = PriceBook.from_yaml(SHEET)
     batch = PriceKey("acme", "anvil-1", "batch")
     assert book.epoch(batch, datetime(2026, 3, 1, tzinfo=UTC)) == SECOND
-    assert book.rates(batch, SECOND) == Rates(*million(2, 5, 3, 4, 0.25), SEARCH)
-    assert book.standard_rates(batch, SECOND) == Rates(*million(3, 6, 4.5, 6, 0.3), SEARCH)
+    assert book.rates(batch, SECOND) == rates(2, 5, 3, 4, 0.25)
+    assert book.standard_rates(batch, SECOND) == rates(3, 6, 4.5, 6, 0.3)
     us = PriceKey("acme", "anvil-1", "batch", geo="us")
-    assert book.rates(us, SECOND) == Rates(*million(2.5, 6.25, 3.75, 5, 0.3125), SEARCH)
+    assert book.rates(us, SECOND) == rates(2.5, 6.25, 3.75, 5, 0.3125)
 
 
 def test_a_step_applies_from_its_prompt_on() -> None:
@@ -60,7 +58,7 @@ def test_a_step_applies_from_its_prompt_on() -> None:
     below = PriceKey("acme", "anvil-1", "batch", prompt_over=100_000)
     above = PriceKey("acme", "anvil-1", "batch", prompt_over=200_000)
     assert book.rates(below, SECOND).input == 2_000_000
-    assert book.rates(above, SECOND) == Rates(*million(15, 30, 22.5, 30, 1.5), SEARCH)
+    assert book.rates(above, SECOND) == rates(15, 30, 22.5, 30, 1.5)
 
 
 def test_the_order_of_models_in_a_sheet_means_nothing() -> None:

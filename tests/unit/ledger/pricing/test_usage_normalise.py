@@ -243,6 +243,9 @@ def test_without_a_fallback_the_model_of_a_message_is_an_alias_of_the_response()
     [
         ({"input_tokens": -1}, "usage.input_tokens"),
         ({"input_tokens": True}, "usage.input_tokens"),
+        ({"input_tokens": 2**53 + 1}, "usage.input_tokens"),
+        (None, "usage"),
+        ([], "usage"),
         ({"output_tokens": 1.5}, "usage.output_tokens"),
         ({"output_tokens": "12"}, "usage.output_tokens"),
         ({"cache_creation": 4}, "usage.cache_creation"),
@@ -265,7 +268,7 @@ def test_without_a_fallback_the_model_of_a_message_is_an_alias_of_the_response()
         ({"iterations": [iteration("fallback_message", 1, 1, model=7)]}, "usage.iterations[0].model"),
     ],
 )
-def test_what_cannot_be_read_is_refused_and_named(usage: dict[str, Any], path: str) -> None:
+def test_what_cannot_be_read_is_refused_and_named(usage: Any, path: str) -> None:
     with pytest.raises(UsageUnreadable) as caught:
         entries(usage)
     assert caught.value.path == path

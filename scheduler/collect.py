@@ -1,0 +1,203 @@
+"""Step: the results of an ended batch are fetched, line by line, and every item is checked off.
+
+Order does not matter, nor does a crash in the middle: what is settled already is dropped before the append, and
+the ids of the events follow from batch and item. Only when no item is left unsettled is the batch collected; a
+file cut off at the end of a line looks whole, and only the count tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import func, select
+
+from ledger import NewEvent, schema
+from ledger.clock import from_micros
+from ledger.errors import ProviderError, UsageUnreadable, VersionConflict
+from ledger.events import (
+    BatchPolled,
+    BatchResultsCollected,
+    CacheUsageRecorded,
+    EventData,
+    RequestCanceled,
+    RequestCostUnknown,
+    RequestExpired,
+    RequestFailed,
+    RequestSucceeded,
+)
+from ledger.ids import derive
+from ledger.payloads import EncodedPayload, encode_payload
+from ledger.pricing import normalise
+from ledger.projections import TERMINAL, BatchRow, RequestRow
+from ledger.queries import batch as read_batch
+from scheduler.account import wrong_account
+from scheduler.context import Context, batch_event, request_event
+from scheduler.leases import Lease
+from scheduler.policy import poll_delay
+from scheduler.providers.base import ItemResult, ResultsUnavailable
+from scheduler.wire import parse_wire_id
+
+__all__ = ["collect"]
+
+_PAGE: Final = 500
+
+
+class _Tally(msgspec.Struct):
+    """What the file held besides the expected."""
+
+    lines: int = 0
+    foreign: int = 0
+    repeated: int = 0
+
+
+def collect(context: Context, batch: BatchRow, lease: Lease) -> None:
+    """Fetch everything once. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
+    if wrong_account(context, batch, lease):
+        return
+    tally = _Tally()
+    seen: set[int] = set()
+    try:
+        lines = context.provider.results(batch.provider_batch_id or "")
+        while page := list(islice(lines, _PAGE)):
+            _settle(context, batch, lease, page, tally, seen)
+    except (ResultsUnavailable, ProviderError) as error:
+        _again(context, batch, lease, str(error))
+        if isinstance(error, ProviderError):
+            raise
+        return
+    missing = _unsettled(context, batch)
+    if missing:
+        _again(context, batch, lease, f"the results file ended early: {missing} items are missing")
+        return
+    done = BatchResultsCollected(lines=tally.lines, foreign=tally.foreign, repeated=tally.repeated)
+    present = read_batch(context.ledger, batch.id)
+    context.ledger.append([batch_event(context, present, done)], guard=lease.guard)
+
+
+def _again(context: Context, batch: BatchRow, lease: Lease, problem: str) -> None:
+    present = read_batch(context.ledger, batch.id)
+    delay = poll_delay(present.polls, context.policy(), context.random())
+    data = BatchPolled(next_poll_at=context.after(delay), problem=problem)
+    context.ledger.append([batch_event(context, present, data)], guard=lease.guard)
+
+
+def _unsettled(context: Context, batch: BatchRow) -> int:
+    item = schema.batch_items.c
+    query = select(func.count()).where(item.batch_id == batch.id, item.outcome.is_(None))
+    with context.ledger.read() as connection:
+        return connection.scalar(query) or 0
+
+
+def _settle(
+    context: Context, batch: BatchRow, lease: Lease, page: Sequence[ItemResult], tally: _Tally, seen: set[int]
+) -> None:
+    """Record a page of lines. If somebody else settled some of them meanwhile, look again, once."""
+    results: dict[int, ItemResult] = {}
+    for result in page:
+        tally.lines += 1
+        found = parse_wire_id(result.custom_id)
+        if found is None or found[0] != batch.nonce or found[1] >= batch.request_count:
+            tally.foreign += 1
+        elif found[1] in seen:
+            tally.repeated += 1
+        else:
+            seen.add(found[1])
+            results[found[1]] = result
+    try:
+        _append(context, batch, lease, results)
+    except VersionConflict:
+        _append(context, batch, lease, results)
+
+
+def _append(context: Context, batch: BatchRow, lease: Lease, results: dict[int, ItemResult]) -> None:
+    events: list[NewEvent] = []
+    bodies: list[EncodedPayload] = []
+    for index, row in _open_items(context, batch, sorted(results)):
+        for ahead, (name, data) in enumerate(_outcome(batch, row, index, results[index], bodies), start=1):
+            event_id = derive(UUID(batch.id), index, name)
+            events.append(request_event(context, row, data, event_id, ahead=ahead))
+    context.ledger.append(events, payloads=bodies, guard=lease.guard)
+
+
+def _open_items(context: Context, batch: BatchRow, indexes: Sequence[int]) -> list[tuple[int, RequestRow]]:
+    """Those of the items that are not settled yet, with their requests as they are now."""
+    item, request = schema.batch_items.c, schema.requests
+    query = (
+        select(item.item_index, *request.c)
+        .join_from(schema.batch_items, request, item.request_id == request.c.id)
+        .where(item.batch_id == batch.id, item.item_index.in_(indexes), item.outcome.is_(None))
+    )
+    with context.ledger.read() as connection:
+        return [(row[0], RequestRow(*row[1:])) for row in connection.execute(query)]
+
+
+def _outcome(
+    batch: BatchRow, row: RequestRow, index: int, result: ItemResult, bodies: list[EncodedPayload]
+) -> list[tuple[str, EventData]]:
+    """What one line means for its request: (name for the derived id, event) in order."""
+    if result.kind == "expired":
+        return [("outcome", RequestExpired(batch_id=batch.id, batch_index=index))]
+    if result.kind == "canceled":
+        return [("outcome", RequestCanceled(batch_id=batch.id, batch_index=index))]
+    body = encode_payload(result.body)
+    bodies.append(body)
+    if result.kind == "errored":
+        failed = RequestFailed(
+            error_type=result.error_type or "unknown",
+            message=result.error_message or "",
+            retryable=result.retryable,
+            batch_id=batch.id,
+            batch_index=index,
+            result=body.digest.hex(),
+            size=body.size,
+        )
+        return [("outcome", failed)]
+    return _success(batch, row, index, result, body)
+
+
+def _success(
+    batch: BatchRow, row: RequestRow, index: int, result: ItemResult, body: EncodedPayload
+) -> list[tuple[str, EventData]]:
+    model = result.model or row.model
+    # The request was answered elsewhere before: this answer is paid for all the same.
+    late = row.status in TERMINAL
+    succeeded = RequestSucceeded(
+        model=model,
+        result=body.digest.hex(),
+        size=body.size,
+        processing="batch",
+        batch_id=batch.id,
+        batch_index=index,
+        message_id=result.message_id,
+        stop_reason=result.stop_reason,
+    )
+    events: list[tuple[str, EventData]] = [] if late else [("outcome", succeeded)]
+    problem = _unreadable(batch, model, result.usage)
+    if problem is not None:
+        return [*events, ("cost", RequestCostUnknown(reason=problem))]
+    usage = CacheUsageRecorded(
+        role="duplicate" if late else "result",
+        provider=batch.provider,
+        model=model,
+        processing="batch",
+        billed_at=from_micros(batch.created_at or 0),
+        usage=msgspec.Raw(result.usage or b"{}"),
+        batch_id=batch.id,
+        batch_index=index,
+    )
+    return [*events, ("usage", usage)]
+
+
+def _unreadable(batch: BatchRow, model: str, usage: bytes | None) -> str | None:
+    """Why the usage cannot be priced, None if it can."""
+    if usage is None:
+        return "the result carries no usage"
+    try:
+        normalise(provider=batch.provider, model=model, processing="batch", usage=msgspec.json.decode(usage))
+    except UsageUnreadable as error:
+        return f"its usage cannot be read: {error}"
+    return None

@@ -1,0 +1,159 @@
+"""Who works on what: leases that end by themselves, with a fence that tells a late holder from the present one.
+
+A lease is an operation, not a fact: it lives beside the log, in the `leases` table. Its holder believes in it
+only as long as its own monotonic clock allows, so a process that slept too long stops by itself; what it tries
+to append after that is refused by the fence.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ledger import Ledger, schema
+from ledger.clock import to_micros
+from ledger.errors import LedgerError
+
+__all__ = ["Lease", "LeaseLost", "Leases"]
+
+_log = logging.getLogger(__name__)
+
+
+class LeaseLost(LedgerError):
+    """Somebody else may hold the lease by now; whatever it covered is theirs."""
+
+    def __init__(self, lease_id: str) -> None:
+        super().__init__(f"the lease on {lease_id} has ended")
+        self.lease_id = lease_id
+
+
+class Lease:
+    """One held lease. `deadline` is the wall-clock instant (microseconds) until which it is ours at least."""
+
+    def __init__(self, ledger: Ledger, lease_id: str, owner: str, fence: int, seconds: float, began: float) -> None:
+        self.id = lease_id
+        self.fence = fence
+        self._ledger = ledger
+        self._owner = owner
+        self._seconds = seconds
+        self._ends = began + seconds
+        self._deadline = to_micros(ledger.clock.now() + timedelta(seconds=seconds))
+
+    @property
+    def deadline(self) -> int:
+        """When it ends unless it is renewed, in microseconds since 1970."""
+        return self._deadline
+
+    def check(self) -> None:
+        """Raise `LeaseLost` unless it is certainly still ours. Asks the clock, not the database."""
+        if self._ledger.clock.monotonic() >= self._ends:
+            raise LeaseLost(self.id)
+
+    def guard(self, connection: Connection) -> None:
+        """Raise `LeaseLost` unless the database says that it is ours: for use under the head lock."""
+        row = _row(connection, self.id)
+        if row is None or (row[0], row[1]) != (self._owner, self.fence):
+            raise LeaseLost(self.id)
+
+    def renew(self) -> None:
+        """Make it last its full time from now on. Raises `LeaseLost` if somebody else has it."""
+        began = self._ledger.clock.monotonic()
+        deadline = to_micros(self._ledger.clock.now() + timedelta(seconds=self._seconds))
+        with self._ledger.database.write() as connection:
+            self.guard(connection)
+            connection.execute(
+                update(schema.leases).where(schema.leases.c.id == self.id).values(lease_until=deadline)
+            )
+        self._ends, self._deadline = began + self._seconds, deadline
+
+    def release(self) -> None:
+        """Let others have it at once. The fence goes on counting."""
+        column = schema.leases.c
+        with self._ledger.database.write() as connection:
+            connection.execute(
+                update(schema.leases)
+                .where(column.id == self.id, column.owner == self._owner, column.fence == self.fence)
+                .values(lease_until=0)
+            )
+
+
+class Leases:
+    """The leases of one worker. Renewed at a third of their time by a thread of its own while it is running."""
+
+    def __init__(self, ledger: Ledger, owner: str, seconds: float) -> None:
+        self._ledger = ledger
+        self._owner = owner
+        self._seconds = seconds
+        self._held: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self, lease_id: str) -> Lease | None:
+        """The lease on that id, or None while somebody holds it (another thread of this worker included)."""
+        began = self._ledger.clock.monotonic()
+        now = to_micros(self._ledger.clock.now())
+        until = to_micros(self._ledger.clock.now() + timedelta(seconds=self._seconds))
+        with self._ledger.database.write() as connection:
+            row = _row(connection, lease_id)
+            if row is not None and row[2] > now:
+                return None
+            fence = (row[1] if row is not None else 0) + 1
+            values = {"owner": self._owner, "lease_until": until, "fence": fence}
+            if row is None:
+                connection.execute(insert(schema.leases).values(id=lease_id, **values))
+            else:
+                connection.execute(update(schema.leases).where(schema.leases.c.id == lease_id).values(**values))
+        lease = Lease(self._ledger, lease_id, self._owner, fence, self._seconds, began)
+        with self._lock:
+            self._held[lease_id] = lease
+        return lease
+
+    def release(self, lease: Lease, *, forget: bool = False) -> None:
+        """Give a lease back; `forget` also drops its row, for work that will never come again."""
+        with self._lock:
+            self._held.pop(lease.id, None)
+        lease.release()
+        if forget:
+            column = schema.leases.c
+            with self._ledger.database.write() as connection:
+                connection.execute(delete(schema.leases).where(column.id == lease.id, column.fence == lease.fence))
+
+    def renew_held(self) -> None:
+        """Renew every lease in hand. One that is lost is dropped; its holder finds out at its next check."""
+        with self._lock:
+            held = list(self._held.values())
+        for lease in held:
+            try:
+                lease.renew()
+            except LeaseLost:
+                with self._lock:
+                    self._held.pop(lease.id, None)
+            except LedgerError as error:
+                _log.warning("lease on %s not renewed: %s", lease.id, error)
+
+    def start(self) -> None:
+        """Begin to renew in the background."""
+        self._thread = threading.Thread(target=self._renew_forever, name="llm-ledger-leases", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the background renewal."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _renew_forever(self) -> None:
+        while not self._stop.wait(self._seconds / 3):
+            self.renew_held()
+
+
+def _row(connection: Connection, lease_id: str) -> tuple[str, int, int] | None:
+    column = schema.leases.c
+    query = select(column.owner, column.fence, column.lease_until).where(column.id == lease_id)
+    row = connection.execute(query).first()
+    return (row.owner, row.fence, row.lease_until) if row is not None else None

@@ -1,0 +1,64 @@
+"""The loop: APScheduler calls the worker's steps again and again. All state is in the ledger, none is here."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Final, Self
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from scheduler.worker import Worker
+
+__all__ = ["Loop"]
+
+_log = logging.getLogger(__name__)
+
+HANDS: Final = 4
+"""Batches advanced at once: one that uploads or downloads for minutes leaves the others going on."""
+
+TICK_SECONDS: Final = 0.2
+
+
+class Loop:
+    """Runs a worker in the background between `start` and `stop`, or as a context manager.
+
+    `coalesce` and `max_instances=1`: a tick that comes while the one before it still works is dropped.
+    """
+
+    def __init__(self, worker: Worker, *, hands: int = HANDS, tick_seconds: float = TICK_SECONDS) -> None:
+        self._worker = worker
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC",
+            executors={"default": ThreadPoolExecutor(hands + 1)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._scheduler.add_job(worker.plan, "interval", seconds=tick_seconds, id="plan")
+        for hand in range(hands):
+            self._scheduler.add_job(self._advance, "interval", seconds=tick_seconds, id=f"advance-{hand}")
+        # A long step makes its job miss ticks; that is meant, and no cause for a warning each time.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+
+    def _advance(self) -> None:
+        while self._scheduler.running and self._worker.advance():
+            pass
+
+    def start(self) -> None:
+        """Begin."""
+        self._worker.leases.start()
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """End after the steps under way."""
+        self._scheduler.shutdown(wait=True)
+        self._worker.leases.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

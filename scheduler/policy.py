@@ -1,0 +1,74 @@
+"""When to batch, when to ask, when to try again: numbers and the pure decisions over them."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+__all__ = ["Policy", "Reason", "Waiting", "attempts_left", "batch_due", "poll_delay", "retry_delay"]
+
+Reason = Literal["count", "bytes", "age"]
+
+_GROWTH: Final = 1.5
+_JITTER: Final = 0.2
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """How the scheduler behaves. Times in seconds, sizes in bytes.
+
+    A batch is made of waiting requests as soon as one of three holds: `max_requests` wait, `max_bytes` wait,
+    or the oldest has waited `max_age_seconds` (the hybrid of count-based and time-based accumulation).
+    """
+
+    max_requests: int = 10_000
+    max_bytes: int = 200_000_000
+    max_age_seconds: float = 30.0
+    max_attempts: int = 3
+    poll_min_seconds: float = 5.0
+    poll_max_seconds: float = 120.0
+    retry_min_seconds: float = 5.0
+    retry_max_seconds: float = 300.0
+    lease_seconds: float = 15.0
+    submit_quiet_seconds: float = 300.0
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Requests that could travel together: how many, how large, for how long the oldest has waited."""
+
+    count: int
+    size: int
+    oldest_age_seconds: float
+
+
+def batch_due(waiting: Waiting, policy: Policy) -> Reason | None:
+    """Why a batch should be made of them now; None while waiting longer may fill it."""
+    if waiting.count >= policy.max_requests:
+        return "count"
+    if waiting.size >= policy.max_bytes:
+        return "bytes"
+    if waiting.count and waiting.oldest_age_seconds >= policy.max_age_seconds:
+        return "age"
+    return None
+
+
+def poll_delay(polls: int, policy: Policy, random: float) -> float:
+    """Seconds until the next poll: exponential, capped, spread by a fifth. `random` is in [0, 1)."""
+    return _backoff(policy.poll_min_seconds, policy.poll_max_seconds, polls, random)
+
+
+def retry_delay(attempt: int, policy: Policy, random: float, retry_after: float | None = None) -> float:
+    """Seconds before attempt number `attempt` + 1; never less than the provider asked for."""
+    delay = _backoff(policy.retry_min_seconds, policy.retry_max_seconds, 2 * max(attempt - 1, 0), random)
+    return max(delay, retry_after or 0.0)
+
+
+def attempts_left(attempts: int, policy: Policy) -> bool:
+    """Whether a request that has been tried so often may be tried again."""
+    return attempts < policy.max_attempts
+
+
+def _backoff(least: float, most: float, step: int, random: float) -> float:
+    # The exponent is capped before the power: a batch may be polled thousands of times.
+    grown = min(most, least * _GROWTH ** min(step, 100))
+    return grown * (1 - _JITTER * random)

@@ -1,0 +1,161 @@
+"""Step: a planned batch is sent. The intent is on record before the first byte leaves, the outcome after.
+
+One POST per intent, never repeated here. Where the outcome is not known it is recorded as uncertain, and only
+`reconcile` decides what happens next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import msgspec
+from sqlalchemy import select
+
+from ledger import schema
+from ledger.clock import from_micros
+from ledger.errors import ProviderError, ProviderRefused, VersionConflict
+from ledger.events import (
+    BatchDuplicateDetected,
+    BatchSubmissionRefused,
+    BatchSubmissionStarted,
+    BatchSubmissionUncertain,
+    BatchSubmitted,
+)
+from ledger.payloads import read_payloads
+from ledger.projections import BatchRow
+from ledger.queries import batch as read_batch
+from scheduler.context import Context, batch_event
+from scheduler.leases import Lease, LeaseLost
+from scheduler.policy import poll_delay, retry_delay
+from scheduler.providers.base import (
+    BatchItem,
+    BatchStatus,
+    BatchTooLarge,
+    CapacityRefused,
+    InvalidBatch,
+    SubmissionUncertain,
+)
+from scheduler.split import split
+from scheduler.wire import wire_id
+
+__all__ = ["submit", "suspect"]
+
+_log = logging.getLogger(__name__)
+
+_PAGE = 500
+
+
+def submit(context: Context, batch: BatchRow, lease: Lease) -> None:
+    """Send a planned batch. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
+    try:
+        newest = context.provider.newest_batch_id()
+    except ProviderError as error:
+        _refused(context, batch, lease, str(error))
+        raise
+    intent = _intend(context, batch, lease, newest)
+    try:
+        status = _send(context, intent, lease)
+    except (LeaseLost, CapacityRefused, ProviderError) as outcome:
+        retry_after = outcome.retry_after if isinstance(outcome, CapacityRefused) else None
+        _refused(context, intent, lease, str(outcome), retry_after)
+        if isinstance(outcome, ProviderError):
+            raise
+    except (BatchTooLarge, InvalidBatch) as outcome:
+        split(context, intent, lease, str(outcome))
+    except SubmissionUncertain as outcome:
+        uncertain = BatchSubmissionUncertain(reason=str(outcome), check_at=context.now())
+        context.ledger.append([batch_event(context, intent, uncertain)], guard=lease.guard)
+    else:
+        _submitted(context, intent, lease, status)
+
+
+def suspect(context: Context, batch: BatchRow, lease: Lease) -> None:
+    """The sender is gone and its deadline has passed: from here on only the provider's list can tell."""
+    data = BatchSubmissionUncertain(reason="its sender ended while sending", check_at=context.now())
+    context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+
+
+def _intend(context: Context, batch: BatchRow, lease: Lease, newest: str | None) -> BatchRow:
+    data = BatchSubmissionStarted(
+        nonce=context.nonce(),
+        deadline=from_micros(lease.deadline),
+        newest_before=newest,
+        account=msgspec.Raw(msgspec.json.encode(context.provider.account())),
+    )
+    context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+    return read_batch(context.ledger, batch.id)
+
+
+def _send(context: Context, batch: BatchRow, lease: Lease) -> BatchStatus:
+    nonce = batch.nonce or ""
+    ids = sum(len(wire_id(nonce, index)) for index in range(batch.request_count))
+    return context.provider.create(
+        lambda: _items(context, batch, nonce),
+        size=batch.size + ids,
+        count=batch.request_count,
+        api_version=batch.api_version,
+        betas=tuple(batch.betas.split(",")) if batch.betas else (),
+        before_send=lease.check,
+    )
+
+
+def _items(context: Context, batch: BatchRow, nonce: str) -> Iterator[BatchItem]:
+    """The items in order, read from the stored payloads page by page: a body never stands in memory whole."""
+    item, request = schema.batch_items.c, schema.requests.c
+    query = (
+        select(item.item_index, request.payload)
+        .join_from(schema.batch_items, schema.requests, item.request_id == request.id)
+        .where(item.batch_id == batch.id)
+        .order_by(item.item_index)
+        .limit(_PAGE)
+    )
+    after = -1
+    while True:
+        with context.ledger.read() as connection:
+            rows = connection.execute(query.where(item.item_index > after)).all()
+            bodies = read_payloads(connection, [row.payload for row in rows])
+        for row in rows:
+            yield BatchItem(wire_id(nonce, row.item_index), bodies[row.payload])
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1].item_index
+
+
+def _refused(context: Context, batch: BatchRow, lease: Lease, reason: str, retry_after: float | None = None) -> None:
+    """Nothing was made: the batch stays planned, and the next attempt waits."""
+    delay = retry_delay(batch.submissions, context.policy(), context.random(), retry_after)
+    data = BatchSubmissionRefused(reason=reason, due_at=context.after(delay))
+    context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+
+
+def _submitted(context: Context, batch: BatchRow, lease: Lease, status: BatchStatus) -> None:
+    data = _submission(context, batch, status)
+    try:
+        context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+        return
+    except (LeaseLost, VersionConflict):
+        _log.warning("batch %s: the lease ended before the answer came", batch.id)
+    # The id is in hand, and that is proof: if the intent is still open it is this batch's, whoever holds the lease.
+    present = read_batch(context.ledger, batch.id)
+    if present.provider_batch_id == status.id:
+        return
+    if present.nonce == batch.nonce and present.status in ("submitting", "uncertain"):
+        context.ledger.append([batch_event(context, present, data)])
+        return
+    twin = BatchDuplicateDetected(provider_batch_id=status.id, nonce=batch.nonce or "")
+    context.ledger.append([batch_event(context, present, twin)])
+    try:
+        context.provider.cancel(status.id)
+    except ProviderRefused as error:
+        _log.warning("batch %s: twin %s not canceled: %s", batch.id, status.id, error)
+
+
+def _submission(context: Context, batch: BatchRow, status: BatchStatus) -> BatchSubmitted:
+    return BatchSubmitted(
+        provider_batch_id=status.id,
+        created_at=status.created_at,
+        expires_at=status.expires_at,
+        next_poll_at=context.after(poll_delay(0, context.policy(), context.random())),
+        nonce=batch.nonce or "",
+    )
