@@ -168,7 +168,7 @@ class Intake:
             column.key == self._key, column.custom_id.in_([line.custom_id for line in page])
         )
         with self._ledger.read() as connection:
-            known = {custom_id: digest for custom_id, digest in connection.execute(query)}
+            known = {row.custom_id: row.params_hash for row in connection.execute(query)}
         for line in page:
             if known.get(line.custom_id, line.params_hash) != line.params_hash:
                 raise ChangedRequest(self._key, line.custom_id, line.line)

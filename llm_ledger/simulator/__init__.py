@@ -11,6 +11,7 @@ nothing of the ledger: what it bills is reckoned from its own price list, so tha
 
 from llm_ledger.simulator.app import create_app
 from llm_ledger.simulator.config import SimulatorConfig
+from llm_ledger.simulator.outcomes import AccidentRule
 from llm_ledger.simulator.server import RunningSimulator, running, serve
 
-__all__ = ["RunningSimulator", "SimulatorConfig", "create_app", "running", "serve"]
+__all__ = ["AccidentRule", "RunningSimulator", "SimulatorConfig", "create_app", "running", "serve"]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from uuid import UUID
 
 from llm_ledger.simulator.errors import ApiError, invalid
 from llm_ledger.simulator.validation import VERSIONS
 
-__all__ = ["account_label", "authenticate", "read_version"]
+__all__ = ["account_label", "authenticate", "organization_of", "read_version"]
 
 
 def account_label(key: str) -> str:
     """The name of a key's account on the bill and in the log; it tells keys apart and reveals none."""
     return f"acct_{blake2b(key.encode(), digest_size=8).hexdigest()}"
+
+
+def organization_of(account: str) -> str:
+    """The id that answers to an account carry as `anthropic-organization-id`."""
+    return str(UUID(bytes=blake2b(account.encode(), digest_size=16).digest(), version=4))
 
 
 def authenticate(headers: Mapping[str, str], aliases: Mapping[str, str]) -> str:

@@ -46,7 +46,7 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
 
 
 class _Envelope:
-    """Gives every request its id, and every answer that id and the provider's date."""
+    """Gives every request its id; every answer that id, the provider's date and the caller's organization."""
 
     def __init__(self, app: ASGIApp, provider: Provider) -> None:
         self._app = app
@@ -63,6 +63,8 @@ class _Envelope:
             if message["type"] == "http.response.start":
                 date = http_date(self._provider.clock.now())
                 stamps = [(b"request-id", request_id.encode()), (b"date", date.encode())]
+                if "organization" in scope["state"]:
+                    stamps.append((b"anthropic-organization-id", scope["state"]["organization"].encode()))
                 message = {**message, "headers": [*message["headers"], *stamps]}
             await send(message)
 

@@ -7,6 +7,8 @@ from datetime import datetime
 
 import msgspec
 
+from llm_ledger.simulator.outcomes import AccidentRule
+
 __all__ = ["SimulatorConfig"]
 
 
@@ -23,6 +25,7 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `first_token_seconds` is how long a call takes and when the cache entries it writes become readable.
     `cache_minimums` overrides the smallest cacheable prompt of a model, in tokens.
+    `accidents` are failures of batch items that are on order from the start.
     `account_aliases` maps a key to the key whose account it shares: a rotated credential.
     """
 
@@ -37,6 +40,7 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True):
     first_token_seconds: float = 0.0
     max_body_bytes: int = 256_000_000
     max_batch_items: int = 100_000
+    accidents: tuple[AccidentRule, ...] = ()
     cache_minimums: Mapping[str, int] = {}
     account_aliases: Mapping[str, str] = {}
 

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from llm_ledger.simulator.accounts import authenticate, read_version
+from llm_ledger.simulator.accounts import authenticate, organization_of, read_version
 from llm_ledger.simulator.errors import ApiError, error_body, invalid
 from llm_ledger.simulator.provider import Provider
 
@@ -23,6 +23,7 @@ def provider_of(request: Request) -> Provider:
 def caller(request: Request) -> tuple[str, str]:
     """Account and API version of a request. Raises ApiError 401 or 400."""
     account = authenticate(request.headers, provider_of(request).config.account_aliases)
+    request.state.organization = organization_of(account)
     return account, read_version(request.headers)
 
 

@@ -44,9 +44,9 @@ class AccidentRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Accidents:
     """What was ordered, and what of it has happened."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, rules: tuple[AccidentRule, ...] = ()) -> None:
         self._seed = seed
-        self._rules: list[AccidentRule] = []
+        self._rules = list(rules)
         self._happened: dict[tuple[object, ...], int] = {}
 
     def order(self, rule: AccidentRule) -> None:

@@ -37,7 +37,7 @@ class Provider:
             start=instant(config.start or datetime.now(UTC)), scale=config.time_scale, ticks=time.monotonic_ns
         )
         self.inference = Inference(config)
-        self.accidents = Accidents(config.seed)
+        self.accidents = Accidents(config.seed, config.accidents)
         self.faults = Faults()
         self.batches = Batches(visible_after=int(config.visible_after_seconds * SECOND))
         self.processing = Processing(config, self.clock, self.batches, self.inference, self.accidents)

@@ -147,8 +147,9 @@ def running(config: SimulatorConfig | None = None, port: int = 0) -> Iterator[Ru
         )
         handle = RunningSimulator("127.0.0.1", listener.getsockname()[1])
         thread.start()
-        up.wait(30)
         try:
+            if not up.wait(30):
+                raise RuntimeError("the simulator did not come up")
             yield handle
         finally:
             server.should_exit = True

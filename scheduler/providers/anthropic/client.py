@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ledger.errors import LedgerError, ProviderRefused, ProviderUnreachable
+from ledger.errors import ProviderRefused, ProviderUnreachable
 from scheduler.providers.anthropic.answers import Answer, creation_refused, read_refused
 from scheduler.providers.anthropic.body import BatchBody
 from scheduler.providers.anthropic.limits import LIMITS, NAME
@@ -158,6 +158,7 @@ class AnthropicBatches:
             client.close()
 
     def _results_stream(self, batch_id: str) -> httpx2.Response:
+        import httpx2
         from anthropic import Stream
 
         try:
@@ -193,18 +194,17 @@ class AnthropicBatches:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """Turn the SDK's errors into ours, where asking again can do no harm."""
-        from anthropic import APIStatusError
+        import httpx2
+        from anthropic import AnthropicError, APIStatusError
 
         try:
             yield
-        except LedgerError:
-            raise
         except APIStatusError as error:
             raise read_refused(self._answer(error)) from error
         except (msgspec.MsgspecError, UnicodeError) as error:
             url = self._settings.public_address
             raise ProviderUnreachable(f"{url} does not answer like the Message Batches API: {error}") from error
-        except Exception as error:
+        except (AnthropicError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._unreachable(error) from error
 
     def _sdk(self) -> Anthropic:

@@ -39,6 +39,7 @@ _JSON_NAMES = {
     str: "a string",
     type(None): "null",
 }
+_EXPLAINING = frozenset({"extra_forbidden", "literal_error"})
 _QUOTED_CHARACTERS = 40
 
 
@@ -54,9 +55,11 @@ def complaint(params: dict[str, Any], errors: Sequence[Any], known_fields: Seque
     """The deepest of pydantic's error details; those of one place are told together.
 
     The deepest is the right one: where a value may be a string or a list of blocks, a wrong block also fails as a
-    string, but higher up. `known_fields` are the top-level names that a misspelt one is compared with.
+    string, but higher up. At equal depth a wrong `type` or a misspelt field goes first, since either explains the
+    missing ones. `known_fields` are the top-level names that a misspelt one is compared with.
     """
-    placed = [_place_and_reason(params, error, known_fields) for error in errors]
+    explaining_first = sorted(errors, key=lambda error: error["type"] not in _EXPLAINING)
+    placed = [_place_and_reason(params, error, known_fields) for error in explaining_first]
     depth = max(len(place) for place, _, _ in placed)
     place, found, _ = next(entry for entry in placed if len(entry[0]) == depth)
     kinds = list(dict.fromkeys(kind for other, _, kind in placed if other == place and kind))

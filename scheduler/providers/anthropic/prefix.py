@@ -61,7 +61,7 @@ def _tokens(size: int) -> int:
 
 
 def _canonical(block: dict[str, Any]) -> bytes:
-    if block.get("type") == "text" and block.keys() <= _PLAIN_TEXT:
+    if block.get("type") == "text" and all(block[name] is None for name in block.keys() - _PLAIN_TEXT):
         text: str = block["text"]
         return b"text:" + text.encode()
     return _encode(_unmarked(block))

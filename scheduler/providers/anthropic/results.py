@@ -8,7 +8,6 @@ ignored. Of a key that stands twice the last value counts, as in the SDK and eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import msgspec
 
@@ -132,13 +131,9 @@ def _item(custom_id: str, body: bytes, result: _Succeeded | _Errored | _Canceled
                 retryable=detail.type in _RETRYABLE,
             )
         case _Expired():
-            return _bare(custom_id, "expired", body, retryable=True)
-        case _Canceled():
-            return _bare(custom_id, "canceled", body, retryable=False)
-
-
-def _bare(custom_id: str, kind: Literal["canceled", "expired"], body: bytes, *, retryable: bool) -> ItemResult:
-    return ItemResult(custom_id=custom_id, kind=kind, body=body, retryable=retryable)
+            return ItemResult(custom_id=custom_id, kind="expired", body=body, retryable=True)
+        case _:
+            return ItemResult(custom_id=custom_id, kind="canceled", body=body)
 
 
 def _reason(error: Exception) -> str:

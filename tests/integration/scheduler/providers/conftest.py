@@ -35,17 +35,20 @@ class Script:
     """What the server does, and what it was asked."""
 
     @staticmethod
-    def answer(status: int, body: Any = b"", *, keep: bool = True, read: bool = True, **headers: str) -> Step:
+    def answer(status: int, body: Any = b"", *, early: bool = False, **headers: str) -> Step:
+        """`early`: the answer leaves before the body of the request is read."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
         def step(connection: socket.socket, request: Request) -> bool:
-            if read:
+            if not early:
                 request.read_body()
             named = {"content-length": str(len(content)), "content-type": "application/json"}
             named |= {name.replace("_", "-"): value for name, value in headers.items()}
             head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
             connection.sendall(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode() + content)
-            return keep and read
+            if early:
+                request.read_body()
+            return True
 
         return step
 
