@@ -74,8 +74,8 @@ def requests(
         query = query.where(table.c.status.in_(statuses))
     if batch_id is not None:
         item = schema.batch_items.c
-        members = select(item.request_id).where(item.batch_id == batch_id)
-        query = query.where(table.c.id.in_(members))
+        members = select(item.request).where(item.batch_id == batch_id)
+        query = query.where(table.c.seq.in_(members))
     for row in _paged(ledger, query, table.c.seq, after, limit):
         yield RequestRow(*row)
 
@@ -141,19 +141,20 @@ def _by_prefix(connection: Connection, query: Select[*tuple[Any, ...]], column: 
 
 def billed_items(ledger: Ledger, request_ids: Sequence[str]) -> dict[str, list[BilledItem]]:
     """What was billed for each of these requests (at most a page of them), in the order it was recorded."""
-    item, price = schema.usage_items.c, schema.price_rows.c
+    item, price, request = schema.usage_items.c, schema.price_rows.c, schema.requests.c
     query = (
-        select(*item, *schema.price_rows.c)
-        .join_from(schema.usage_items, schema.price_rows, item.price_row == price.id)
-        .where(item.request_id.in_(request_ids))
-        .order_by(item.request_id, item.item)
+        select(request.id, *item, *price)
+        .join_from(schema.requests, schema.usage_items, item.request == request.seq)
+        .join(schema.price_rows, item.price_row == price.id)
+        .where(request.id.in_(request_ids))
+        .order_by(item.request, item.item)
     )
     found: dict[str, list[BilledItem]] = {}
     with ledger.read() as connection:
         books: dict[str, PriceBook | None] = {}
         for row in connection.execute(query):
-            request_id, _number, role, _row, billed_at, *tokens = row[:11]
-            _id, *key, epoch = row[11:]
+            request_id, _seq, _number, role, _row, billed_at, *tokens = row[:12]
+            _id, *key, epoch = row[12:]
             provider = key[0]
             if provider not in books:
                 books[provider] = stored_book(connection, provider)

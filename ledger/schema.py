@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 __all__ = [
     "APPLICATION_ID",
+    "CHANGES",
     "PROJECTION_TABLES",
     "REVISIONS",
     "append_only_triggers",
@@ -43,6 +44,10 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+CHANGES: Final = {"changes": True}
+"""Marks the first column of a projection that changes after its row is made; all columns after it may, too."""
 
 
 def _text(name: str, *, nullable: bool = False) -> Column[str]:
@@ -129,9 +134,9 @@ projections = Table(
 requests = Table(
     "requests",
     metadata,
-    Column("id", Text, primary_key=True),
-    _int("seq"),
-    Column("version", Integer, nullable=False),
+    # The position of `request.recorded`: small, ascending, and the order in which people see requests.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    _text("id"),
     _text("key"),
     _text("custom_id"),
     _text("provider"),
@@ -148,6 +153,7 @@ requests = Table(
     Column("markers", SmallInteger, nullable=False),
     _bytes("prefix", nullable=True),
     _int("recorded_at"),
+    Column("version", Integer, nullable=False, info=CHANGES),
     _text("status"),
     Column("attempts", SmallInteger, nullable=False),
     _int("due_at", nullable=True),
@@ -159,8 +165,8 @@ requests = Table(
     _text("error_message", nullable=True),
     _int("finished_at", nullable=True),
     Column("items", SmallInteger, nullable=False),
+    UniqueConstraint("id"),
     UniqueConstraint("custom_id", "key"),
-    UniqueConstraint("seq"),
     # The work still to do, and nothing else: these stay small however long the ledger grows.
     Index(
         "ix_requests_queued",
@@ -183,7 +189,6 @@ requests = Table(
         sqlite_where=text("status = 'batched'"),
         postgresql_where=text("status = 'batched'"),
     ),
-    sqlite_with_rowid=False,
 )
 
 batches = Table(
@@ -191,7 +196,7 @@ batches = Table(
     metadata,
     Column("id", Text, primary_key=True),
     _int("seq"),
-    Column("version", Integer, nullable=False),
+    Column("version", Integer, nullable=False, info=CHANGES),
     _text("status"),
     _text("provider"),
     _text("api_version"),
@@ -230,8 +235,8 @@ batch_items = Table(
     metadata,
     Column("batch_id", Text, primary_key=True),
     Column("item_index", Integer, primary_key=True, autoincrement=False),
-    _text("request_id"),
-    _text("outcome", nullable=True),
+    _int("request"),
+    Column("outcome", Text, info=CHANGES),
     sqlite_with_rowid=False,
 )
 
@@ -263,7 +268,7 @@ _TOKEN_COLUMNS = ("uncached", "write_5m", "write_1h", "read", "output", "web_sea
 usage_items = Table(
     "usage_items",
     metadata,
-    Column("request_id", Text, primary_key=True),
+    _int("request", primary_key=True),
     Column("item", Integer, primary_key=True, autoincrement=False),
     _text("role"),
     _int("price_row"),
@@ -327,7 +332,7 @@ unread_writes = Table(
     "unread_writes",
     metadata,
     Column("prefix", LargeBinary, primary_key=True),
-    Column("request_id", Text, primary_key=True),
+    _int("request", primary_key=True),
     _int("price_row"),
     _int("billed_at"),
     _int("write_5m"),

@@ -128,11 +128,11 @@ def _open_items(context: Context, batch: BatchRow, indexes: Sequence[int]) -> li
     item, request = schema.batch_items.c, schema.requests
     query = (
         select(item.item_index, *request.c)
-        .join_from(schema.batch_items, request, item.request_id == request.c.id)
+        .join_from(schema.batch_items, request, item.request == request.c.seq)
         .where(item.batch_id == batch.id, item.item_index.in_(indexes), item.outcome.is_(None))
     )
     with context.ledger.read() as connection:
-        return [(row[0], RequestRow(*row[1:])) for row in connection.execute(query)]
+        return [(row[0], RequestRow(*row[1:])) for row in connection.execute(query).all()]
 
 
 def _outcome(

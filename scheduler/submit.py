@@ -105,7 +105,7 @@ def _items(context: Context, batch: BatchRow, nonce: str) -> Iterator[BatchItem]
     item, request = schema.batch_items.c, schema.requests.c
     query = (
         select(item.item_index, request.payload)
-        .join_from(schema.batch_items, schema.requests, item.request_id == request.id)
+        .join_from(schema.batch_items, schema.requests, item.request == request.seq)
         .where(item.batch_id == batch.id)
         .order_by(item.item_index)
         .limit(_PAGE)

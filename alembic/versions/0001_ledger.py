@@ -27,7 +27,7 @@ def upgrade() -> None:
         "batch_items",
         sa.Column("batch_id", sa.Text(), nullable=False),
         sa.Column("item_index", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("request", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("batch_id", "item_index", name=op.f("pk_batch_items")),
         sqlite_with_rowid=False,
@@ -180,9 +180,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "requests",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("custom_id", sa.Text(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
@@ -199,6 +198,7 @@ def upgrade() -> None:
         sa.Column("markers", sa.SmallInteger(), nullable=False),
         sa.Column("prefix", sa.LargeBinary(), nullable=True),
         sa.Column("recorded_at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), autoincrement=False, nullable=True),
@@ -210,10 +210,9 @@ def upgrade() -> None:
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.Column("items", sa.SmallInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_requests")),
         sa.UniqueConstraint("custom_id", "key", name=op.f("uq_requests_custom_id_key")),
-        sa.UniqueConstraint("seq", name=op.f("uq_requests_seq")),
-        sqlite_with_rowid=False,
+        sa.UniqueConstraint("id", name=op.f("uq_requests_id")),
     )
     op.create_index(
         "ix_requests_batched",
@@ -249,17 +248,17 @@ def upgrade() -> None:
     op.create_table(
         "unread_writes",
         sa.Column("prefix", sa.LargeBinary(), nullable=False),
-        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("request", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("price_row", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("billed_at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("write_5m", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("write_1h", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("prefix", "request_id", name=op.f("pk_unread_writes")),
+        sa.PrimaryKeyConstraint("prefix", "request", name=op.f("pk_unread_writes")),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "usage_items",
-        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("request", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("item", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("price_row", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -270,7 +269,7 @@ def upgrade() -> None:
         sa.Column("read", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("output", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("web_searches", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("request_id", "item", name=op.f("pk_usage_items")),
+        sa.PrimaryKeyConstraint("request", "item", name=op.f("pk_usage_items")),
         sqlite_with_rowid=False,
     )
     op.create_table(

@@ -41,7 +41,10 @@ class Database(Protocol):
         ...
 
     def update(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        """Bulk update by primary key: each row has one value for every column of the table, in its order."""
+        """Bulk update by primary key, which leads the columns: each row has one value for every column, in order.
+
+        Only columns from the first one marked `schema.CHANGES` on are written.
+        """
         ...
 
     def add(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:

@@ -112,8 +112,8 @@ class SQLiteDatabase:
         _many(connection, statements.insert_missing(table, "?"), rows)
 
     def update(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        keys = len(table.primary_key.columns)
-        _many(connection, statements.update(table, "?"), [(*row[keys:], *row[:keys]) for row in rows])
+        keys, start = len(table.primary_key.columns), statements.changing(table)
+        _many(connection, statements.update(table, "?"), [(*row[start:], *row[:keys]) for row in rows])
 
     def add(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         _many(connection, statements.add(table, "?"), rows)

@@ -6,7 +6,7 @@ from functools import cache
 
 from sqlalchemy import Table
 
-__all__ = ["add", "insert", "insert_missing", "update"]
+__all__ = ["add", "changing", "insert", "insert_missing", "update"]
 
 # Names come from ledger.schema, never from outside, and need no quoting.
 
@@ -26,11 +26,20 @@ def insert_missing(table: Table, mark: str) -> str:
 
 
 @cache
+def changing(table: Table) -> int:
+    """How many columns stand before the first that changes (see `schema.CHANGES`)."""
+    return next(place for place, column in enumerate(table.columns) if "changes" in column.info)
+
+
+@cache
 def update(table: Table, mark: str) -> str:
-    """UPDATE of every column outside the primary key. Placeholders: the columns in order, then the key again."""
-    keys = [column.name for column in table.primary_key.columns]
-    assignments = ", ".join(f"{column.name} = {mark}" for column in table.columns if column.name not in keys)
-    condition = " AND ".join(f"{name} = {mark}" for name in keys)
+    """UPDATE of the columns that change. Placeholders: those columns in order, then the primary key.
+
+    Naming the others too would cost: SQLite rewrites every index of which a column is assigned, changed or not.
+    """
+    columns = [column.name for column in table.columns]
+    assignments = ", ".join(f"{name} = {mark}" for name in columns[changing(table) :])
+    condition = " AND ".join(f"{column.name} = {mark}" for column in table.primary_key.columns)
     return f"UPDATE {table.name} SET {assignments} WHERE {condition}"  # noqa: S608
 
 

@@ -70,11 +70,11 @@ class CacheReads:
             if not found:
                 continue
             connection.execute(delete(table).where(some))
-            missing = {write.request_id for write in found} - self._rows.requests.keys()
-            self._rows.load(missing, ())
+            writers = self._rows.load_by_seq(write.request for write in found)
             for write in found:
-                row = self._rows.requests[write.request_id]
-                yield UnreadChange(row, write.price_row, write.billed_at, -write.write_5m, -write.write_1h)
+                yield UnreadChange(
+                    writers[write.request], write.price_row, write.billed_at, -write.write_5m, -write.write_1h
+                )
 
     def _still_unread(self) -> Iterator[UnreadChange]:
         """This chunk's writes, but those that some request has read already."""
@@ -82,7 +82,7 @@ class CacheReads:
         rows = []
         for key, row, price_row, billed_at, tokens in self._writes:
             if key not in read:
-                rows.append((key, row.id, price_row, billed_at, tokens.write_5m, tokens.write_1h))
+                rows.append((key, row.seq, price_row, billed_at, tokens.write_5m, tokens.write_1h))
                 yield UnreadChange(row, price_row, billed_at, tokens.write_5m, tokens.write_1h)
         self._rows.database.insert_missing(self._rows.connection, schema.unread_writes, rows)
 

@@ -38,9 +38,8 @@ class RequestFold:
     def recorded(self, fact: Fact, data: RequestRecorded) -> None:
         self._rows.add_request(
             RequestRow(
-                id=fact.entity,
                 seq=fact.position,
-                version=fact.version,
+                id=fact.entity,
                 key=data.key,
                 custom_id=data.custom_id,
                 provider=data.provider,
@@ -57,6 +56,7 @@ class RequestFold:
                 markers=data.markers,
                 prefix=_window(data) if data.markers else None,
                 recorded_at=fact.recorded_at,
+                version=fact.version,
                 status="queued" if data.mode == "batch" else "called",
             )
         )
@@ -67,11 +67,11 @@ class RequestFold:
         row.attempts = data.attempt
         row.batch_id, row.batch_index = data.batch_id, data.index
         row.due_at = None
-        self._rows.items.append((data.batch_id, data.index, row.id, None))
+        self._rows.items.append((data.batch_id, data.index, row.seq, None))
 
     def succeeded(self, fact: Fact, data: RequestSucceeded) -> None:
         row = self._touch(fact)
-        self._rows.settle(data.batch_id, data.batch_index, row.id, "succeeded")
+        self._rows.settle(data.batch_id, data.batch_index, row, "succeeded")
         if row.status not in TERMINAL:
             row.result = bytes.fromhex(data.result)
             row.response_model = data.model
@@ -80,7 +80,7 @@ class RequestFold:
 
     def failed(self, fact: Fact, data: RequestFailed) -> None:
         row = self._touch(fact)
-        self._rows.settle(data.batch_id, data.batch_index, row.id, "errored")
+        self._rows.settle(data.batch_id, data.batch_index, row, "errored")
         if row.status in TERMINAL or _elsewhere(row, data.batch_id):
             return
         row.error_type, row.error_message = data.error_type, data.message
@@ -92,14 +92,14 @@ class RequestFold:
 
     def expired(self, fact: Fact, data: RequestExpired) -> None:
         row = self._touch(fact)
-        self._rows.settle(data.batch_id, data.batch_index, row.id, "expired")
+        self._rows.settle(data.batch_id, data.batch_index, row, "expired")
         if row.status not in TERMINAL and not _elsewhere(row, data.batch_id):
             row.status = "expired"
             row.error_type, row.error_message = "expired", "the batch expired before this item was processed"
 
     def canceled(self, fact: Fact, data: RequestCanceled) -> None:
         row = self._touch(fact)
-        self._rows.settle(data.batch_id, data.batch_index, row.id, "canceled")
+        self._rows.settle(data.batch_id, data.batch_index, row, "canceled")
         if row.status not in TERMINAL and not _elsewhere(row, data.batch_id):
             self._finish(row, "canceled", fact, data.batch_id)
 

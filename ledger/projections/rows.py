@@ -36,9 +36,8 @@ class RequestRow(msgspec.Struct):
     succeeded, errored, canceled, abandoned                 terminal
     """
 
-    id: str
     seq: int
-    version: int
+    id: str
     key: str
     custom_id: str
     provider: str
@@ -55,6 +54,7 @@ class RequestRow(msgspec.Struct):
     markers: int
     prefix: bytes | None
     recorded_at: int
+    version: int
     status: str
     attempts: int = 0
     due_at: int | None = None

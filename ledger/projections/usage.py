@@ -44,7 +44,7 @@ class UsageFold:
         row = self._rows.requests[fact.entity]
         row.version = fact.version
         if data.role == "duplicate":
-            self._rows.settle(data.batch_id, data.batch_index, row.id, "duplicate")
+            self._rows.settle(data.batch_id, data.batch_index, row, "duplicate")
         billed_at = to_micros(data.billed_at)
         try:
             entries = normalise(
@@ -60,7 +60,7 @@ class UsageFold:
         for number, entry in enumerate(entries):
             price_row, priced = self._prices.row(entry.key, data.billed_at)
             tokens = msgspec.structs.astuple(entry.tokens)
-            self._items.append((row.id, row.items, data.role, price_row, billed_at, *tokens))
+            self._items.append((row.seq, row.items, data.role, price_row, billed_at, *tokens))
             row.items += 1
             if number == 0:
                 main_is_priced = priced

@@ -26,8 +26,8 @@ class WorkingSet:
         self.connection = connection
         self.requests: dict[str, RequestRow] = {}
         self.batches: dict[str, BatchRow] = {}
-        self.items: list[tuple[str, int, str, str | None]] = []
-        self.outcomes: dict[tuple[str, int], tuple[str, str]] = {}
+        self.items: list[tuple[str, int, int, str | None]] = []
+        self.outcomes: dict[tuple[str, int], tuple[int, str]] = {}
         self._new_requests: list[str] = []
         self._new_batches: list[str] = []
 
@@ -35,6 +35,17 @@ class WorkingSet:
         """Read the rows of these ids. Ids without a row are about to get one."""
         self._load(schema.requests, RequestRow, requests, self.requests)
         self._load(schema.batches, BatchRow, batches, self.batches)
+
+    def load_by_seq(self, seqs: Iterable[int]) -> dict[int, RequestRow]:
+        """Requests by their `seq`: those at hand, and those that have to be read now."""
+        found = {row.seq: row for row in self.requests.values()}
+        wanted = [seq for seq in dict.fromkeys(seqs) if seq not in found]
+        for start in range(0, len(wanted), LOOKUP):
+            query = select(schema.requests).where(schema.requests.c.seq.in_(wanted[start : start + LOOKUP]))
+            for stored in self.connection.execute(query).all():
+                row = RequestRow(*stored)
+                found[row.seq] = row
+        return found
 
     def load_batches(self, batches: Iterable[str]) -> None:
         """Read batch rows that requests turned out to refer to."""
@@ -44,8 +55,9 @@ class WorkingSet:
         wanted = list(dict.fromkeys(ids))
         for start in range(0, len(wanted), LOOKUP):
             query = select(table).where(table.c.id.in_(wanted[start : start + LOOKUP]))
-            for row in self.connection.execute(query):
-                into[row[0]] = row_type(*row)
+            for stored in self.connection.execute(query).all():
+                row = row_type(*stored)
+                into[row.id] = row
 
     def add_request(self, row: RequestRow) -> None:
         """A request that was not there before."""
@@ -57,10 +69,10 @@ class WorkingSet:
         self.batches[row.id] = row
         self._new_batches.append(row.id)
 
-    def settle(self, batch_id: str | None, index: int | None, request_id: str, outcome: str) -> None:
+    def settle(self, batch_id: str | None, index: int | None, row: RequestRow, outcome: str) -> None:
         """Check off an item of a batch."""
         if batch_id is not None and index is not None:
-            self.outcomes[batch_id, index] = (request_id, outcome)
+            self.outcomes[batch_id, index] = (row.seq, outcome)
             self.batches[batch_id].settled += 1
 
     def flush(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ import httpx2
 import pytest
 
 from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
+
+Json = dict[str, Any]
 
 # An evening before a price change: Sonnet 5.5 cache reads get cheaper at midnight.
 START = datetime(2026, 10, 6, 18, tzinfo=UTC)
@@ -35,14 +38,6 @@ def client(simulator: RunningSimulator) -> Iterator[anthropic.Anthropic]:
 
 
 @pytest.fixture
-async def async_client(simulator: RunningSimulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    async with anthropic.AsyncAnthropic(
-        base_url=simulator.base_url, api_key="key-a", max_retries=0
-    ) as client:
-        yield client
-
-
-@pytest.fixture
 def http(simulator: RunningSimulator) -> Iterator[httpx2.Client]:
     headers = {"x-api-key": "key-a", "anthropic-version": "2026-10-21"}
     with httpx2.Client(base_url=simulator.base_url, headers=headers, timeout=10) as http:
@@ -50,34 +45,60 @@ def http(simulator: RunningSimulator) -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture
-def finish(simulator: RunningSimulator, http: httpx2.Client) -> Callable[..., dict[str, dict[str, Any]]]:
+def params() -> Callable[..., Json]:
+    """Params of a small request, with further fields."""
+
+    def build(text: str = "How many apples?", **fields: Any) -> Json:
+        message = {"role": "user", "content": text}
+        return {"model": "claude-opus-5-5", "max_tokens": 256, "messages": [message], **fields}
+
+    return build
+
+
+@pytest.fixture
+def item(params: Callable[..., Json]) -> Callable[..., Json]:
+    """A batch item with a question of its own."""
+
+    def build(custom_id: str, **fields: Any) -> Json:
+        return {"custom_id": custom_id, "params": params(f"Question {custom_id}?", **fields)}
+
+    return build
+
+
+@pytest.fixture
+def post_batch(http: httpx2.Client) -> Callable[..., Json]:
+    """Posts items as one batch and gives the batch."""
+
+    def post(*items: Json, **headers: str) -> Json:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        created = http.post("/v1/messages/batches", json={"requests": items}, headers=named)
+        assert created.status_code == 200, created.text
+        return created.json()
+
+    return post
+
+
+@pytest.fixture
+def results(http: httpx2.Client) -> Callable[[str], dict[str, Json]]:
+    """The results of a batch by custom id."""
+
+    def read(batch_id: str) -> dict[str, Json]:
+        answer = http.get(f"/v1/messages/batches/{batch_id}/results")
+        assert answer.status_code == 200, answer.text
+        return {line["custom_id"]: line["result"] for line in map(json.loads, answer.text.splitlines())}
+
+    return read
+
+
+@pytest.fixture
+def finish(
+    simulator: RunningSimulator, post_batch: Callable[..., Json], results: Callable[[str], dict[str, Json]]
+) -> Callable[..., dict[str, Json]]:
     """Posts items, lets the batch run to its end, gives the results by custom id."""
 
-    def run(items: list[dict[str, Any]], **headers: str) -> dict[str, dict[str, Any]]:
-        created = http.post("/v1/messages/batches", json={"requests": items}, headers=headers)
-        assert created.status_code == 200, created.text
+    def run(*items: Json, **headers: str) -> dict[str, Json]:
+        batch = post_batch(*items, **headers)
         simulator.advance(60)
-        return read_results(http, created.json()["id"])
+        return results(batch["id"])
 
     return run
-
-
-def read_results(http: httpx2.Client, batch_id: str) -> dict[str, dict[str, Any]]:
-    import json
-
-    answer = http.get(f"/v1/messages/batches/{batch_id}/results")
-    assert answer.status_code == 200, answer.text
-    return {line["custom_id"]: line["result"] for line in map(json.loads, answer.text.splitlines())}
-
-
-def params(text: str = "How many apples?", **fields: Any) -> dict[str, Any]:
-    return {
-        "model": "claude-opus-5-5",
-        "max_tokens": 256,
-        "messages": [{"role": "user", "content": text}],
-        **fields,
-    }
-
-
-def item(custom_id: str, text: str | None = None, **fields: Any) -> dict[str, Any]:
-    return {"custom_id": custom_id, "params": params(text or f"Question {custom_id}?", **fields)}
