@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from ledger.errors import LedgerCorrupt
 from ledger.events import CATALOGUE, EventData
 from ledger.upcast import SCHEMA_VERSIONS, upcast
 
@@ -44,10 +45,17 @@ def encode_data(data: EventData) -> bytes:
 
 
 def decode_data(event_type: str, schema_version: int, data: str | bytes) -> EventData:
-    """The event's body in its current schema version; older ones are upcast on the way."""
-    if schema_version != SCHEMA_VERSIONS.get(event_type, 1):
-        return msgspec.convert(upcast(event_type, schema_version, msgspec.json.decode(data)), CATALOGUE[event_type])
-    return _decoders[event_type](data)
+    """The event's body in its current schema version; older ones are upcast on the way.
+
+    Raises `LedgerCorrupt` for a type or version that this release does not know, and for a body that is not one.
+    """
+    try:
+        if schema_version == SCHEMA_VERSIONS.get(event_type):
+            return _decoders[event_type](data)
+        body = upcast(event_type, schema_version, msgspec.json.decode(data))
+        return msgspec.convert(body, CATALOGUE[event_type])
+    except msgspec.MsgspecError as error:
+        raise LedgerCorrupt(f"the stored body of a {event_type} event cannot be read: {error}") from error
 
 
 def body_hash(event_type: str, schema_version: int, data: bytes) -> bytes:

@@ -12,7 +12,7 @@ import msgspec
 from ledger.errors import InputError
 from ledger.projections import DAY, HOUR, QUARTER, TOTAL
 
-__all__ = ["Span", "cover", "finest_for_days", "parse_instant", "zone"]
+__all__ = ["Span", "cover", "cover_days", "parse_instant", "zone"]
 
 END_OF_TIME: Final = 1 << 40
 """Seconds; far beyond any event, and a multiple of nothing that matters."""
@@ -41,11 +41,9 @@ def parse_instant(text: str, where: tzinfo) -> datetime:
     """
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
+        instant = (instant if instant.tzinfo is not None else instant.replace(tzinfo=where)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter within a day of the years 1 and 9999
         raise InputError(f"{text!r} is no date; write 2026-11-22 or 2026-11-22T14:30") from None
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=where)
-    instant = instant.astimezone(UTC)
     if instant.timestamp() % QUARTER:
         raise InputError(f"{text!r} is not on a quarter hour, and that is how finely the ledger counts")
     return instant
@@ -55,9 +53,21 @@ def cover(since: datetime | None, until: datetime | None) -> list[Span]:
     """The fewest spans that make up [since, until) exactly; None is unbounded."""
     if since is None and until is None:
         return [Span(TOTAL, 0, 1)]
+    return _spans(since, until, (DAY, HOUR, QUARTER))
+
+
+def cover_days(since: datetime | None, until: datetime | None, where: tzinfo) -> list[Span]:
+    """The same period in spans of which no bucket straddles a midnight of that zone.
+
+    Offsets have changed over the years, by quarters of an hour: only the finest rows fit every zone but UTC.
+    """
+    return _spans(since, until, (DAY, HOUR, QUARTER) if where is UTC else (QUARTER,))
+
+
+def _spans(since: datetime | None, until: datetime | None, grains: tuple[int, ...]) -> list[Span]:
     start = int(since.timestamp()) if since is not None else 0
     end = int(until.timestamp()) if until is not None else END_OF_TIME - END_OF_TIME % DAY
-    return [span for span in _split(start, end, (DAY, HOUR, QUARTER)) if span.start < span.end]
+    return list(_split(start, end, grains))
 
 
 def _split(start: int, end: int, grains: tuple[int, ...]) -> Iterator[Span]:
@@ -72,11 +82,3 @@ def _split(start: int, end: int, grains: tuple[int, ...]) -> Iterator[Span]:
     yield Span(grain, inner_start, inner_end)
     if finer:
         yield from _split(inner_end, end, tuple(finer))
-
-
-def finest_for_days(where: tzinfo) -> int:
-    """The coarsest grain whose buckets never straddle a midnight of that zone: DAY for UTC, else QUARTER.
-
-    Offsets have changed over the years, by quarters of an hour: only the finest rows fit all of them.
-    """
-    return DAY if where is UTC else QUARTER

@@ -10,7 +10,7 @@
     │   └── DatabaseUnusable       read-only, foreign, unreachable, too new
     ├── AppendRefused              the log did not take the events; nothing of the append is stored
     │   ├── VersionConflict        somebody else appended to the stream first: read again, decide again
-    │   └── IdempotencyMismatch    an event id exists already with another body
+    │   └── IdempotencyMismatch    an event id exists already with another body or in another stream
     ├── LedgerCorrupt              stored rows contradict their hashes or each other
     ├── UsageUnreadable            a provider's usage object cannot be priced: its cost is unknown
     └── ProviderError              the provider refused or cannot be reached; requests stay queued
@@ -117,10 +117,10 @@ class VersionConflict(AppendRefused):
 
 
 class IdempotencyMismatch(AppendRefused):
-    """An event id is already stored with another body."""
+    """An event id is already stored with another body or in another stream. `stream_id` is where it lies."""
 
     def __init__(self, event_id: str, stream_id: str) -> None:
-        super().__init__(f"{stream_id}: event {event_id} is already stored with another body")
+        super().__init__(f"{stream_id}: event {event_id} is already stored there, and is not the same")
         self.event_id = event_id
         self.stream_id = stream_id
 

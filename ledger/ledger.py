@@ -51,7 +51,8 @@ class Ledger:
         upcast.check_chain()
         database = open_database(url or LedgerSettings.from_env().database_url)
         try:
-            ensure_schema(database, create=create)
+            # A shared database is set up on purpose, by `init`; a file of one's own simply at first use.
+            ensure_schema(database, create=create and database.dialect == "sqlite")
             ledger = cls(database, clock=clock, ids=ids)
             adopt_packaged_prices(ledger)
         except BaseException:

@@ -25,7 +25,8 @@ def script_location() -> Path:
 def schema_revision(connection: Connection) -> str | None:
     """The revision a database is at, None if it is empty. `DatabaseUnusable` if it holds something else."""
     tables = set(inspect(connection).get_table_names())
-    if "alembic_version" in tables and "ledger_head" in tables:
+    # A downgrade to nothing leaves Alembic's own table, empty.
+    if tables == {"alembic_version"} or tables >= {"alembic_version", "ledger_head"}:
         revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
         return str(revision) if revision else None
     if tables:

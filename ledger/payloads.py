@@ -102,7 +102,7 @@ def _cuts(body: bytes) -> list[tuple[int, bytes]]:
     """Non-overlapping (offset, value), ascending."""
     try:
         found = _shareable(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # no request, or nested too deeply to look into
         return []
     values = [bytes(raw) for raw in (found.system, found.tools, *found.messages) if len(raw) >= SHARED_FROM]
     placed = sorted((body.find(value), value) for value in dict.fromkeys(values))
@@ -147,9 +147,10 @@ def read_payloads(connection: Connection, digests: Sequence[bytes]) -> dict[byte
     """Many bodies by digest. Blocks that they share are read and unpacked once."""
     wanted = list(dict.fromkeys(digests))
     stored = _fetch(connection, wanted)
-    in_parts = {digest: _unpack_parts(content) for digest, (parted, content) in stored.items() if parted}
+    in_parts = {digest: _parts(digest, content) for digest, (parted, content) in stored.items() if parted}
     missing = {block for parts in in_parts.values() for is_block, block in parts if is_block}
-    blocks = {digest: content for digest, (_, content) in _fetch(connection, list(missing)).items()}
+    # A block may be somebody's whole body, and lie here in parts itself.
+    blocks = read_payloads(connection, list(missing)) if missing else {}
     bodies: dict[bytes, bytes] = {}
     for digest in wanted:
         if digest in in_parts:
@@ -157,7 +158,7 @@ def read_payloads(connection: Connection, digests: Sequence[bytes]) -> dict[byte
         else:
             body = stored[digest][1]
         if sha256(body).digest() != digest:
-            raise LedgerCorrupt(f"the stored body {digest.hex()[:16]}… does not match its hash")
+            raise _altered(digest)
         bodies[digest] = body
     return bodies
 
@@ -171,9 +172,27 @@ def _fetch(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, tupl
         for digest, encoding, content in connection.execute(query):
             found[digest] = (
                 bool(encoding & _IN_PARTS),
-                _zstd.decompress(content) if encoding & _COMPRESSED else content,
+                _unpacked(digest, content) if encoding & _COMPRESSED else content,
             )
     for digest in digests:
         if digest not in found:
             raise PayloadPurged(digest)
     return found
+
+
+def _unpacked(digest: bytes, content: bytes) -> bytes:
+    try:
+        return _zstd.decompress(content)
+    except zstandard.ZstdError as error:
+        raise _altered(digest) from error
+
+
+def _parts(digest: bytes, content: bytes) -> list[tuple[bool, bytes]]:
+    try:
+        return _unpack_parts(content)
+    except msgspec.DecodeError as error:
+        raise _altered(digest) from error
+
+
+def _altered(digest: bytes) -> LedgerCorrupt:
+    return LedgerCorrupt(f"the stored body {digest.hex()[:16]}… does not match its hash")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, Select, func, select
 
 from ledger import schema
-from ledger.clock import from_micros
+from ledger.clock import from_micros, to_micros
 from ledger.errors import UnknownId
 from ledger.ledger import Ledger
 from ledger.pricing import PriceBook, PriceKey, Tokens
@@ -18,12 +20,16 @@ from ledger.projections import TERMINAL, BatchRow, RequestRow, stored_book
 __all__ = [
     "BilledItem",
     "Outstanding",
+    "StoredEvent",
     "batch",
     "batches",
     "billed_items",
+    "count_requests",
     "find_request",
+    "finished_since",
     "outstanding",
     "requests",
+    "stored_events",
 ]
 
 PAGE: Final = 1000
@@ -56,6 +62,24 @@ class Outstanding(msgspec.Struct, frozen=True):
         return not self.requests and not self.batches
 
 
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as it stands in the log: `data` is the very text that was hashed, hashes are hex."""
+
+    position: int
+    stream_id: str
+    version: int
+    event_id: UUID
+    type: str
+    schema_version: int
+    occurred_at: datetime
+    recorded_at: datetime
+    correlation_id: UUID | None
+    causation_id: UUID | None
+    data: msgspec.Raw
+    body_hash: str
+    hash: str
+
+
 def requests(
     ledger: Ledger,
     *,
@@ -64,39 +88,90 @@ def requests(
     batch_id: str | None = None,
     after: int = 0,
     limit: int | None = None,
+    newest_first: bool = False,
 ) -> Iterator[RequestRow]:
-    """Requests in the order they were recorded, beyond `after` (a request's `seq`)."""
-    table = schema.requests
-    query = select(table)
-    if key is not None:
-        query = query.where(table.c.key == key)
-    if statuses is not None:
-        query = query.where(table.c.status.in_(statuses))
-    if batch_id is not None:
-        item = schema.batch_items.c
-        members = select(item.request).where(item.batch_id == batch_id)
-        query = query.where(table.c.seq.in_(members))
-    for row in _paged(ledger, query, table.c.seq, after, limit):
+    """Requests in the order they were recorded, beyond `after` (a request's `seq`), or the other way round."""
+    query = _chosen(select(schema.requests), key, statuses, batch_id)
+    for row in _paged(ledger, query, schema.requests.c.seq, after, limit, newest_first):
         yield RequestRow(*row)
 
 
-def batches(ledger: Ledger, *, after: int = 0, limit: int | None = None) -> Iterator[BatchRow]:
-    """Batches in the order they were planned, beyond `after` (a batch's `seq`)."""
-    for row in _paged(ledger, select(schema.batches), schema.batches.c.seq, after, limit):
+def count_requests(
+    ledger: Ledger, *, key: str | None = None, statuses: Sequence[str] | None = None, batch_id: str | None = None
+) -> int:
+    """How many requests the same choice comes to."""
+    query = _chosen(select(func.count()).select_from(schema.requests), key, statuses, batch_id)
+    with ledger.read() as connection:
+        return connection.scalar(query) or 0
+
+
+def _chosen(
+    query: Select[*tuple[Any, ...]], key: str | None, statuses: Sequence[str] | None, batch_id: str | None
+) -> Select[*tuple[Any, ...]]:
+    column, item = schema.requests.c, schema.batch_items.c
+    if key is not None:
+        query = query.where(column.key == key)
+    if statuses is not None:
+        query = query.where(column.status.in_(statuses))
+    if batch_id is not None:
+        members = select(item.request).where(item.batch_id == batch_id)
+        query = query.where(column.seq.in_(members))
+    return query
+
+
+def batches(
+    ledger: Ledger, *, after: int = 0, limit: int | None = None, newest_first: bool = False
+) -> Iterator[BatchRow]:
+    """Batches in the order they were planned, beyond `after` (a batch's `seq`), or the other way round."""
+    for row in _paged(ledger, select(schema.batches), schema.batches.c.seq, after, limit, newest_first):
         yield BatchRow(*row)
 
 
-def _paged(ledger: Ledger, query: Select[*tuple[Any, ...]], seq: Any, after: int, limit: int | None) -> Iterator[Any]:
-    place = list(query.selected_columns.keys()).index("seq")
+def stored_events(
+    ledger: Ledger,
+    *,
+    stream: str | None = None,
+    after: int = 0,
+    limit: int | None = None,
+    newest_first: bool = False,
+) -> Iterator[StoredEvent]:
+    """Events in log order beyond a position, or the other way round; their data as it was written."""
+    table = schema.events
+    query = select(table) if stream is None else select(table).where(table.c.stream_id == stream)
+    for row in _paged(ledger, query, table.c.position, after, limit, newest_first):
+        yield StoredEvent(
+            position=row.position,
+            stream_id=row.stream_id,
+            version=row.version,
+            event_id=UUID(bytes=row.event_id),
+            type=row.type,
+            schema_version=row.schema_version,
+            occurred_at=from_micros(row.occurred_at),
+            recorded_at=from_micros(row.recorded_at),
+            correlation_id=UUID(bytes=row.correlation_id) if row.correlation_id else None,
+            causation_id=UUID(bytes=row.causation_id) if row.causation_id else None,
+            data=msgspec.Raw(row.data.encode()),
+            body_hash=row.body_hash.hex(),
+            hash=row.hash.hex(),
+        )
+
+
+def _paged(
+    ledger: Ledger, query: Select[*tuple[Any, ...]], seq: Any, after: int, limit: int | None, newest_first: bool
+) -> Iterator[Any]:
+    place = list(query.selected_columns.keys()).index(seq.name)
+    query = query.where(seq > after).order_by(seq.desc() if newest_first else seq)
+    page = query
     left = limit
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
         with ledger.read() as connection:
-            rows = connection.execute(query.where(seq > after).order_by(seq).limit(size)).all()
+            rows = connection.execute(page.limit(size)).all()
         yield from rows
         if len(rows) < size:
             return
-        after = rows[-1][place]
+        last = rows[-1][place]
+        page = query.where(seq < last if newest_first else seq > last)
         left = None if left is None else left - len(rows)
 
 
@@ -183,3 +258,11 @@ def outstanding(ledger: Ledger) -> Outstanding:
         active = connection.scalar(select(func.count()).select_from(schema.batches).where(batch_.due_at.is_not(None)))
     assert not TERMINAL & set(waiting)
     return Outstanding(sum(counts), active or 0)
+
+
+def finished_since(ledger: Ledger, instant: datetime) -> dict[str, int]:
+    """How many requests have ended at that instant or later, by final status."""
+    request = schema.requests.c
+    query = select(request.status, func.count()).where(request.finished_at >= to_micros(instant))
+    with ledger.read() as connection:
+        return {str(status): count for status, count in connection.execute(query.group_by(request.status))}

@@ -28,6 +28,7 @@ __all__ = [
     "PROJECTION_TABLES",
     "REVISIONS",
     "append_only_triggers",
+    "drop_triggers",
     "metadata",
 ]
 
@@ -50,8 +51,16 @@ CHANGES: Final = {"changes": True}
 """Marks the first column of a projection that changes after its row is made; all columns after it may, too."""
 
 
+# Bytewise order on every database, so that a prefix search is a range and a table sorts the same everywhere.
+_TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
+
 def _text(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
+    return Column(name, _TEXT, nullable=nullable)
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, _TEXT, primary_key=True)
 
 
 def _int(name: str, *, nullable: bool = False, primary_key: bool = False) -> Column[int]:
@@ -125,7 +134,7 @@ payload_blocks = Table(
 projections = Table(
     "projections",
     metadata,
-    Column("name", Text, primary_key=True),
+    _key("name"),
     Column("version", Integer, nullable=False),
     _int("position"),
     _text("status"),
@@ -194,7 +203,7 @@ requests = Table(
 batches = Table(
     "batches",
     metadata,
-    Column("id", Text, primary_key=True),
+    _key("id"),
     _int("seq"),
     Column("version", Integer, nullable=False, info=CHANGES),
     _text("status"),
@@ -233,17 +242,17 @@ batches = Table(
 batch_items = Table(
     "batch_items",
     metadata,
-    Column("batch_id", Text, primary_key=True),
+    _key("batch_id"),
     Column("item_index", Integer, primary_key=True, autoincrement=False),
     _int("request"),
-    Column("outcome", Text, info=CHANGES),
+    Column("outcome", _TEXT, info=CHANGES),
     sqlite_with_rowid=False,
 )
 
 price_books = Table(
     "price_books",
     metadata,
-    Column("provider", Text, primary_key=True),
+    _key("provider"),
     _int("position", primary_key=True),
     _text("digest"),
     _text("book"),
@@ -280,12 +289,12 @@ usage_items = Table(
 usage_rollups = Table(
     "usage_rollups",
     metadata,
-    Column("tag", Text, primary_key=True),
+    _key("tag"),
     Column("grain", Integer, primary_key=True, autoincrement=False),
     _int("bucket", primary_key=True),
-    Column("value", Text, primary_key=True),
+    _key("value"),
     _int("price_row", primary_key=True),
-    Column("role", Text, primary_key=True),
+    _key("role"),
     _int("requests"),
     _int("partial"),
     _int("marked"),
@@ -299,12 +308,12 @@ usage_rollups = Table(
 outcome_rollups = Table(
     "outcome_rollups",
     metadata,
-    Column("tag", Text, primary_key=True),
+    _key("tag"),
     Column("grain", Integer, primary_key=True, autoincrement=False),
     _int("bucket", primary_key=True),
-    Column("value", Text, primary_key=True),
-    Column("provider", Text, primary_key=True),
-    Column("model", Text, primary_key=True),
+    _key("value"),
+    _key("provider"),
+    _key("model"),
     _int("succeeded"),
     _int("failed"),
     _int("canceled"),
@@ -315,8 +324,8 @@ outcome_rollups = Table(
 tag_values = Table(
     "tag_values",
     metadata,
-    Column("tag", Text, primary_key=True),
-    Column("value", Text, primary_key=True),
+    _key("tag"),
+    _key("value"),
     sqlite_with_rowid=False,
 )
 
@@ -360,7 +369,7 @@ PROJECTION_TABLES: Final = (
 leases = Table(
     "leases",
     metadata,
-    Column("id", Text, primary_key=True),
+    _key("id"),
     _text("owner"),
     _int("lease_until"),
     _int("fence"),
@@ -388,8 +397,25 @@ _SQLITE_TRIGGERS = (
 )
 
 
+_POSTGRES_TRIGGERS = (
+    """
+    CREATE FUNCTION events_append_only() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'events are append-only'; END $$
+    """,
+    """
+    CREATE TRIGGER events_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION events_append_only()
+    """,
+)
+
+_TRIGGERS: Final = {"sqlite": _SQLITE_TRIGGERS, "postgresql": _POSTGRES_TRIGGERS}
+
+
 def append_only_triggers(dialect: str) -> tuple[str, ...]:
     """The statements that make `events` append-only on the named SQLAlchemy dialect."""
-    if dialect == "sqlite":
-        return _SQLITE_TRIGGERS
-    raise ValueError(f"no append-only triggers are written for {dialect}")
+    return _TRIGGERS[dialect]
+
+
+def drop_triggers(dialect: str) -> tuple[str, ...]:
+    """The statements that a downgrade needs beyond dropping the table."""
+    return ("DROP FUNCTION events_append_only()",) if dialect == "postgresql" else ()

@@ -68,7 +68,7 @@ class EventStore:
 
         `guard` runs under the lock before anything is written and may raise to stop the append (a lost lease).
         Raises `VersionConflict` where a stream is not at the version before, `IdempotencyMismatch` where an
-        event id is stored with another body.
+        event id is stored with another body or in another stream.
         """
         encoded = [_encode(event) for event in events]
         bodies = list(payloads)
@@ -77,13 +77,13 @@ class EventStore:
         except (DuplicateRow, VersionConflict) as refusal:
             stored = self._stored(encoded)
             if not stored:
-                raise _conflict(refusal, events) from refusal
+                raise self._conflict(refusal, encoded) from refusal
         rest = [one for one in encoded if one.event_id not in stored]
         if rest:
             try:
                 positions = self._write(rest, bodies, guard)
             except DuplicateRow as refusal:
-                raise _conflict(refusal, [one.event for one in rest]) from refusal
+                raise self._conflict(refusal, rest) from refusal
             stored |= dict(zip((one.event_id for one in rest), positions, strict=True))
         return [stored[one.event_id] for one in encoded]
 
@@ -143,9 +143,9 @@ class EventStore:
             return []
         recorded_at = to_micros(self._clock.now())
         with self._database.write() as connection:
+            head = _head(connection, lock=True)
             if guard is not None:
                 guard(connection)
-            head = _head(connection)
             _check_versions(connection, encoded)
             write_payloads(self._database, connection, payloads)
             last = head
@@ -189,14 +189,28 @@ class EventStore:
         stored: dict[bytes, int] = {}
         with self._database.read() as connection:
             for start in range(0, len(ids), _LOOKUP):
-                query = select(column.event_id, column.position, column.body_hash).where(
+                query = select(column.event_id, column.position, column.stream_id, column.body_hash).where(
                     column.event_id.in_(ids[start : start + _LOOKUP])
                 )
-                for event_id, position, body in connection.execute(query):
-                    if body != by_id[event_id].body:
-                        raise IdempotencyMismatch(str(UUID(bytes=event_id)), by_id[event_id].event.stream_id)
+                for event_id, position, stream, body in connection.execute(query):
+                    wanted = by_id[event_id]
+                    if (stream, body) != (wanted.event.stream_id, wanted.body):
+                        raise IdempotencyMismatch(str(UUID(bytes=event_id)), stream)
                     stored[event_id] = position
         return stored
+
+    def _conflict(self, refusal: Exception, encoded: Sequence[_Encoded]) -> VersionConflict:
+        """Which stream is not where it was believed to be, after a unique constraint refused a row."""
+        if isinstance(refusal, VersionConflict):
+            return refusal
+        try:
+            with self._database.read() as connection:
+                _check_versions(connection, encoded, opening=True)
+        except VersionConflict as conflict:
+            return conflict
+        # The streams are new; a projection knows the same request under another id.
+        first = encoded[0].event
+        return VersionConflict(first.stream_id, first.version, first.version)
 
 
 def _encode(event: NewEvent) -> _Encoded:
@@ -235,13 +249,17 @@ def _uuid(value: bytes | None) -> UUID | None:
     return UUID(bytes=value) if value is not None else None
 
 
-def _head(connection: Connection) -> Head:
-    row = connection.execute(select(schema.ledger_head.c.position, schema.ledger_head.c.hash)).one()
+def _head(connection: Connection, *, lock: bool = False) -> Head:
+    query = select(schema.ledger_head.c.position, schema.ledger_head.c.hash)
+    row = connection.execute(query.with_for_update() if lock else query).one()
     return Head(row.position, row.hash)
 
 
-def _check_versions(connection: Connection, encoded: Sequence[_Encoded]) -> None:
-    """Every stream must be exactly one version behind its first event here. A new stream's 1 the index checks."""
+def _check_versions(connection: Connection, encoded: Sequence[_Encoded], *, opening: bool = False) -> None:
+    """Every stream must be exactly one version behind its first event here.
+
+    Where that event opens the stream the index checks it, at no cost; `opening` looks all the same.
+    """
     expected: dict[str, int] = {}
     for one in encoded:
         stream, version = one.event.stream_id, one.event.version
@@ -252,7 +270,7 @@ def _check_versions(connection: Connection, encoded: Sequence[_Encoded]) -> None
     firsts: dict[str, int] = {}
     for one in encoded:
         firsts.setdefault(one.event.stream_id, one.event.version)
-    known = [stream for stream, version in firsts.items() if version != 1]
+    known = [stream for stream, version in firsts.items() if opening or version != 1]
     column = schema.events.c
     for start in range(0, len(known), _LOOKUP):
         some = known[start : start + _LOOKUP]
@@ -265,12 +283,6 @@ def _check_versions(connection: Connection, encoded: Sequence[_Encoded]) -> None
         for stream in some:
             if actual.get(stream, 0) != firsts[stream] - 1:
                 raise VersionConflict(stream, firsts[stream], actual.get(stream, 0))
-
-
-def _conflict(refusal: Exception, events: Sequence[NewEvent]) -> VersionConflict:
-    if isinstance(refusal, VersionConflict):
-        return refusal
-    return VersionConflict(events[0].stream_id, events[0].version, events[0].version)
 
 
 def as_fact(row: Row[Any]) -> Fact:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, and_, false, or_, select
 
 from ledger import schema
 from ledger.clock import from_micros
-from ledger.coverage import Span, cover, finest_for_days, zone
+from ledger.coverage import Span, cover, cover_days, zone
 from ledger.errors import InputError
 from ledger.ledger import Ledger
 from ledger.pricing import PriceBook, PriceKey, Tokens
@@ -49,8 +49,8 @@ def _groups(
     if by in ("model", "provider"):
         return _collect(reader.cells("", spans), lambda cell: str(cell[by]))
     if by == "day":
-        fine = _at_grain(period.since, period.until, finest_for_days(where))
-        return _collect(reader.cells("", fine), lambda cell: _local_day(cell["bucket"], where))
+        days = cover_days(period.since, period.until, where)
+        return _collect(reader.cells("", days), lambda cell: _local_day(cell["bucket"], where))
     kind, _, tag = by.partition(":")
     if kind == "tag" and tag:
         return _by_tag(reader, spans, tag)
@@ -75,11 +75,6 @@ def _collect(
     for cell, count in cells:
         count(tallies.setdefault(name(cell), Tally()), 1)
     return sorted(tallies.items())
-
-
-def _at_grain(since: datetime | None, until: datetime | None, grain: int) -> list[Span]:
-    edges = cover(since, until) if since is not None or until is not None else [Span(0, 0, 1 << 40)]
-    return [Span(grain, min(span.start for span in edges), max(span.end for span in edges))] if edges else []
 
 
 def _local_day(bucket: int, where: tzinfo) -> str:
@@ -110,7 +105,7 @@ class _Rollups:
             _id, *fields, start = row[18:]
             key = PriceKey(*fields)
             epoch = from_micros(start) if start is not None else None
-            # Part of the response was served by another model; if only that part has no price, it counts here.
+            # Of `partial` responses another model served a part; where that part has no price, they count here.
             counted = requests + partial if epoch is None else requests
             sums = (tokens, counted, marked, hits, unread_5m, unread_1h)
             cell = {"bucket": bucket, "value": value, "model": key.model, "provider": key.provider}

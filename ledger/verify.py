@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from ledger import schema
 from ledger.backends import Database
@@ -46,24 +48,33 @@ def verify(database: Database, progress: Progress = lambda _done, _total: None) 
 def _check_chain(connection: Connection, progress: Progress) -> tuple[int, bytes, list[str]]:
     problems: list[str] = []
     previous, expected = GENESIS, 1
-    head = connection.execute(select(schema.ledger_head.c.position, schema.ledger_head.c.hash)).one()
+    head = connection.execute(select(schema.ledger_head.c.position, schema.ledger_head.c.hash)).first()
+    total = head.position if head is not None else 0
     query = select(schema.events).order_by(schema.events.c.position).execution_options(yield_per=CHUNK)
     for row in connection.execute(query):
-        columns: Any = tuple(row)[:-3]
-        body, stored = row.body_hash, row.hash
-        position, event_type, schema_version = columns[0], columns[4], columns[5]
+        position = row.position
         if position != expected:
             problems.append(f"event {expected} is missing (the next one is {position})")
-        if body_hash(event_type, schema_version, row.data.encode()) != body:
-            problems.append(f"event {position}: its body was altered")
-        if chain_hash(previous, columns, body) != stored:
-            problems.append(f"event {position}: it does not follow from the event before it")
-        previous, expected = stored, position + 1
+        problems += _contradictions(row, previous)
+        previous, expected = row.hash, position + 1
         if position % CHUNK == 0:
-            progress(position, head.position)
-    if (head.position, head.hash) != (expected - 1, previous):
+            progress(position, total)
+    if head is None:
+        problems.append("the head of the log is missing")
+    elif (head.position, head.hash) != (expected - 1, previous):
         problems.append(f"the log ends at event {expected - 1}, the head says {head.position}")
-    return expected - 1, previous, problems
+    return expected - 1, previous if isinstance(previous, bytes) else b"", problems
+
+
+def _contradictions(row: Row[Any], previous: bytes) -> Iterator[str]:
+    columns: Any = tuple(row)[:-3]
+    try:
+        if body_hash(row.type, row.schema_version, row.data.encode()) != row.body_hash:
+            yield f"event {row.position}: its body was altered"
+        if chain_hash(previous, columns, row.body_hash) != row.hash:
+            yield f"event {row.position}: it does not follow from the event before it"
+    except (AttributeError, OverflowError, TypeError, struct.error):  # SQLite keeps any value in any column
+        yield f"event {row.position}: it holds a value that was never appended"
 
 
 def _check_versions(connection: Connection) -> list[str]:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ledger import Ledger, schema
+from ledger.backends import DuplicateRow
 from ledger.clock import to_micros
 from ledger.errors import LedgerError
 
@@ -54,7 +55,7 @@ class Lease:
 
     def guard(self, connection: Connection) -> None:
         """Raise `LeaseLost` unless the database says that it is ours: for use under the head lock."""
-        row = _row(connection, self.id)
+        row = _row(connection, self.id, lock=True)
         if row is None or (row[0], row[1]) != (self._owner, self.fence):
             raise LeaseLost(self.id)
 
@@ -97,8 +98,21 @@ class Leases:
         began = self._ledger.clock.monotonic()
         now = to_micros(self._ledger.clock.now())
         until = to_micros(self._ledger.clock.now() + timedelta(seconds=self._seconds))
+        try:
+            fence = self._take(lease_id, now, until)
+        except DuplicateRow:  # somebody took it for the first time at the same moment
+            return None
+        if fence is None:
+            return None
+        lease = Lease(self._ledger, lease_id, self._owner, fence, self._seconds, began)
+        with self._lock:
+            self._held[lease_id] = lease
+        return lease
+
+    def _take(self, lease_id: str, now: int, until: int) -> int | None:
+        """The fence under which it is ours now, None if somebody holds it."""
         with self._ledger.database.write() as connection:
-            row = _row(connection, lease_id)
+            row = _row(connection, lease_id, lock=True)
             if row is not None and row[2] > now:
                 return None
             fence = (row[1] if row is not None else 0) + 1
@@ -107,10 +121,7 @@ class Leases:
                 connection.execute(insert(schema.leases).values(id=lease_id, **values))
             else:
                 connection.execute(update(schema.leases).where(schema.leases.c.id == lease_id).values(**values))
-        lease = Lease(self._ledger, lease_id, self._owner, fence, self._seconds, began)
-        with self._lock:
-            self._held[lease_id] = lease
-        return lease
+        return fence
 
     def release(self, lease: Lease, *, forget: bool = False) -> None:
         """Give a lease back; `forget` also drops its row, for work that will never come again."""
@@ -152,8 +163,9 @@ class Leases:
             self.renew_held()
 
 
-def _row(connection: Connection, lease_id: str) -> tuple[str, int, int] | None:
+def _row(connection: Connection, lease_id: str, *, lock: bool = False) -> tuple[str, int, int] | None:
+    """(owner, fence, end) as stored; `lock` keeps others from changing it until the transaction ends."""
     column = schema.leases.c
     query = select(column.owner, column.fence, column.lease_until).where(column.id == lease_id)
-    row = connection.execute(query).first()
+    row = connection.execute(query.with_for_update() if lock else query).first()
     return (row.owner, row.fence, row.lease_until) if row is not None else None

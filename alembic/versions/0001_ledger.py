@@ -7,12 +7,15 @@ Revises:
 import sqlalchemy as sa
 from alembic import op
 
-from ledger.schema import APPLICATION_ID, append_only_triggers
+from ledger.schema import APPLICATION_ID, append_only_triggers, drop_triggers
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -25,40 +28,40 @@ def upgrade() -> None:
     )
     op.create_table(
         "batch_items",
-        sa.Column("batch_id", sa.Text(), nullable=False),
+        sa.Column("batch_id", TEXT, nullable=False),
         sa.Column("item_index", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("request", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("outcome", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("batch_id", "item_index", name=op.f("pk_batch_items")),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "batches",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("api_version", sa.Text(), nullable=False),
-        sa.Column("betas", sa.Text(), nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("provider", TEXT, nullable=False),
+        sa.Column("api_version", TEXT, nullable=False),
+        sa.Column("betas", TEXT, nullable=False),
         sa.Column("request_count", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("planned_at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("due_at", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.Column("submissions", sa.SmallInteger(), nullable=False),
-        sa.Column("nonce", sa.Text(), nullable=True),
-        sa.Column("nonces", sa.Text(), nullable=False),
+        sa.Column("nonce", TEXT, nullable=True),
+        sa.Column("nonces", TEXT, nullable=False),
         sa.Column("deadline", sa.BigInteger(), autoincrement=False, nullable=True),
-        sa.Column("newest_before", sa.Text(), nullable=True),
-        sa.Column("account", sa.Text(), nullable=True),
-        sa.Column("provider_batch_id", sa.Text(), nullable=True),
+        sa.Column("newest_before", TEXT, nullable=True),
+        sa.Column("account", TEXT, nullable=True),
+        sa.Column("provider_batch_id", TEXT, nullable=True),
         sa.Column("created_at", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.Column("expires_at", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.Column("ended_at", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.Column("polls", sa.Integer(), nullable=False),
-        sa.Column("counts", sa.Text(), nullable=True),
+        sa.Column("counts", TEXT, nullable=True),
         sa.Column("settled", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("note", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batches")),
         sa.UniqueConstraint("provider_batch_id", name=op.f("uq_batches_provider_batch_id")),
         sa.UniqueConstraint("seq", name=op.f("uq_batches_seq")),
@@ -84,16 +87,16 @@ def upgrade() -> None:
         sa.Column(
             "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
         ),
-        sa.Column("stream_id", sa.Text(), nullable=False),
+        sa.Column("stream_id", TEXT, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("event_id", sa.LargeBinary(), nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("type", TEXT, nullable=False),
         sa.Column("schema_version", sa.SmallInteger(), nullable=False),
         sa.Column("occurred_at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("recorded_at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("correlation_id", sa.LargeBinary(), nullable=True),
         sa.Column("causation_id", sa.LargeBinary(), nullable=True),
-        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("data", TEXT, nullable=False),
         sa.Column("body_hash", sa.LargeBinary(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_events")),
@@ -102,8 +105,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "leases",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
         sa.Column("lease_until", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("fence", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_leases")),
@@ -117,12 +120,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "outcome_rollups",
-        sa.Column("tag", sa.Text(), nullable=False),
+        sa.Column("tag", TEXT, nullable=False),
         sa.Column("grain", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("bucket", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("value", TEXT, nullable=False),
+        sa.Column("provider", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=False),
         sa.Column("succeeded", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("failed", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("canceled", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -151,45 +154,45 @@ def upgrade() -> None:
     )
     op.create_table(
         "price_books",
-        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("provider", TEXT, nullable=False),
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("book", sa.Text(), nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("book", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("provider", "position", name=op.f("pk_price_books")),
     )
     op.create_table(
         "price_rows",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("processing", sa.Text(), nullable=False),
-        sa.Column("geo", sa.Text(), nullable=False),
-        sa.Column("tier", sa.Text(), nullable=False),
-        sa.Column("speed", sa.Text(), nullable=False),
+        sa.Column("provider", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=False),
+        sa.Column("processing", TEXT, nullable=False),
+        sa.Column("geo", TEXT, nullable=False),
+        sa.Column("tier", TEXT, nullable=False),
+        sa.Column("speed", TEXT, nullable=False),
         sa.Column("prompt_over", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_price_rows")),
     )
     op.create_table(
         "projections",
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("status", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_projections")),
     )
     op.create_table(
         "requests",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("custom_id", sa.Text(), nullable=False),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("mode", sa.Text(), nullable=False),
-        sa.Column("api_version", sa.Text(), nullable=False),
-        sa.Column("betas", sa.Text(), nullable=False),
-        sa.Column("tags", sa.Text(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
+        sa.Column("custom_id", TEXT, nullable=False),
+        sa.Column("provider", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=False),
+        sa.Column("mode", TEXT, nullable=False),
+        sa.Column("api_version", TEXT, nullable=False),
+        sa.Column("betas", TEXT, nullable=False),
+        sa.Column("tags", TEXT, nullable=False),
         sa.Column("params_hash", sa.LargeBinary(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -199,15 +202,15 @@ def upgrade() -> None:
         sa.Column("prefix", sa.LargeBinary(), nullable=True),
         sa.Column("recorded_at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("status", TEXT, nullable=False),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), autoincrement=False, nullable=True),
-        sa.Column("batch_id", sa.Text(), nullable=True),
+        sa.Column("batch_id", TEXT, nullable=True),
         sa.Column("batch_index", sa.Integer(), nullable=True),
         sa.Column("result", sa.LargeBinary(), nullable=True),
-        sa.Column("response_model", sa.Text(), nullable=True),
-        sa.Column("error_type", sa.Text(), nullable=True),
-        sa.Column("error_message", sa.Text(), nullable=True),
+        sa.Column("response_model", TEXT, nullable=True),
+        sa.Column("error_type", TEXT, nullable=True),
+        sa.Column("error_message", TEXT, nullable=True),
         sa.Column("finished_at", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.Column("items", sa.SmallInteger(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_requests")),
@@ -240,8 +243,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "tag_values",
-        sa.Column("tag", sa.Text(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("tag", TEXT, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("tag", "value", name=op.f("pk_tag_values")),
         sqlite_with_rowid=False,
     )
@@ -260,7 +263,7 @@ def upgrade() -> None:
         "usage_items",
         sa.Column("request", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("item", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("role", TEXT, nullable=False),
         sa.Column("price_row", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("billed_at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("uncached", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -274,12 +277,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "usage_rollups",
-        sa.Column("tag", sa.Text(), nullable=False),
+        sa.Column("tag", TEXT, nullable=False),
         sa.Column("grain", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("bucket", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("value", TEXT, nullable=False),
         sa.Column("price_row", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("role", TEXT, nullable=False),
         sa.Column("requests", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("partial", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("marked", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -353,3 +356,6 @@ def downgrade() -> None:
     op.drop_table("batches")
     op.drop_table("batch_items")
     op.drop_table("anchors")
+
+    for statement in drop_triggers(op.get_bind().dialect.name):
+        op.execute(statement)

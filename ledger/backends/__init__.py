@@ -23,6 +23,10 @@ def open_database(url: str) -> Database:
         from ledger.backends.sqlite import SQLiteDatabase
 
         return SQLiteDatabase(url)
-    raise ConfigurationError(
-        f"LLM_LEDGER_DATABASE_URL names {backend}, which this release does not speak; use sqlite:///FILE"
-    )
+    if backend == "postgresql":
+        try:
+            from ledger.backends.postgres import PostgresDatabase
+        except ImportError:
+            raise ConfigurationError("for Postgres install llm-ledger[postgres]") from None
+        return PostgresDatabase(url)
+    raise ConfigurationError(f"LLM_LEDGER_DATABASE_URL names {backend}; use sqlite:///FILE or postgresql+psycopg://…")

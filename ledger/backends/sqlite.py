@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, StaticPool, Table, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 
 from ledger.backends import statements
@@ -35,7 +35,7 @@ _EXPLANATIONS: Final = (
     ("malformed", "is damaged; run `llm-ledger verify` on a copy"),
     ("disk is full", "cannot grow: the disk is full; free some space and run the same command again"),
     ("unable to open", "cannot be opened; check that its directory exists and is writable"),
-    ("is locked", f"was locked by another process for {BUSY_SECONDS:.0f} s"),
+    ("is locked", "is locked by another process, and stayed so for {busy:g} s"),
     ("disk i/o error", "cannot be read or written: the disk reports an I/O error"),
 )
 
@@ -58,16 +58,19 @@ class SQLiteDatabase:
         self.path = make_url(url).database or None
         if self.path == ":memory:":
             self.path = None
-        self._engine = self._make_engine(busy_seconds)
+        self._busy_seconds = busy_seconds
+        self._engine = self._make_engine()
         self._turn = threading.RLock()
 
-    def _make_engine(self, busy_seconds: float) -> Engine:
+    def _make_engine(self) -> Engine:
         if self.path is not None and not Path(self.path).parent.is_dir():
             raise DatabaseUnusable(f"{self.path}: the directory {Path(self.path).parent} does not exist")
         engine = create_engine(
             f"sqlite:///{self.path}" if self.path else "sqlite://",
             module=driver,
-            connect_args={"check_same_thread": False, "timeout": busy_seconds, "cached_statements": 256},
+            # A database in memory is its connection: the default pool would give each thread an empty one.
+            poolclass=None if self.path else StaticPool,
+            connect_args={"check_same_thread": False, "timeout": self._busy_seconds, "cached_statements": 256},
         )
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
@@ -102,6 +105,7 @@ class SQLiteDatabase:
         text = str(error.orig)
         for symptom, explanation in _EXPLANATIONS:
             if symptom in text.lower():
+                explanation = explanation.format(busy=self._busy_seconds)
                 return DatabaseUnusable(f"{self.path or 'the in-memory ledger'} {explanation}")
         return error
 

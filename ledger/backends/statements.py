@@ -6,7 +6,7 @@ from functools import cache
 
 from sqlalchemy import Table
 
-__all__ = ["add", "changing", "insert", "insert_missing", "update"]
+__all__ = ["add", "changing", "insert", "insert_missing", "on_conflict_add", "update"]
 
 # Names come from ledger.schema, never from outside, and need no quoting.
 
@@ -44,12 +44,18 @@ def update(table: Table, mark: str) -> str:
 
 
 @cache
-def add(table: Table, mark: str) -> str:
-    """INSERT that adds to an existing row instead."""
+def on_conflict_add(table: Table) -> str:
+    """What turns an INSERT into adding to the row that is there."""
     keys = [column.name for column in table.primary_key.columns]
     sums = ", ".join(
         f"{column.name} = {table.name}.{column.name} + excluded.{column.name}"
         for column in table.columns
         if column.name not in keys
     )
-    return f"{insert(table, mark)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sums}"
+    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sums}"
+
+
+@cache
+def add(table: Table, mark: str) -> str:
+    """INSERT that adds to an existing row instead."""
+    return f"{insert(table, mark)} {on_conflict_add(table)}"

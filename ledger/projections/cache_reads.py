@@ -42,15 +42,15 @@ class CacheReads:
         self._reads: dict[bytes, int] = {}
         self._writes: list[tuple[bytes, RequestRow, int, int, Tokens]] = []
 
-    def note(self, row: RequestRow, tokens: Tokens, price_row: int, billed_at: int) -> None:
-        """One billed item's own usage."""
+    def note(self, row: RequestRow, tokens: Tokens, price_row: int, billed_at: int, role: str) -> None:
+        """One billed item's own usage. What a duplicate wrote is not counted: all of its cost is waste already."""
         if row.prefix is None or not (tokens.read or tokens.writes):
             return
         keys = _keys(row.model, row.prefix)
         if tokens.read:
             for key in keys[:-1] if tokens.writes else keys:
                 self._reads[key] = self._reads.get(key, 0) + 1
-        if tokens.writes:
+        if tokens.writes and role == "result":
             self._writes.append((keys[-1], row, price_row, billed_at, tokens))
 
     def flush(self) -> list[UnreadChange]:

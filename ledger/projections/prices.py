@@ -57,8 +57,8 @@ class PriceRows:
         self._books: dict[str, PriceBook | None] = {}
         self._touched: dict[int, tuple[PriceKey, int | None]] = {}
 
-    def row(self, key: PriceKey, at: datetime) -> tuple[int, bool]:
-        """(price row id, priced?) for usage under `key` billed at that instant."""
+    def row(self, key: PriceKey, at: datetime) -> int:
+        """The price row's id for usage under `key` billed at that instant."""
         if key.provider not in self._books:
             self._books[key.provider] = stored_book(self._rows.connection, key.provider)
         book = self._books[key.provider]
@@ -66,7 +66,7 @@ class PriceRows:
         identity = price_row_id(key, epoch)
         if identity not in self._touched:
             self._touched[identity] = (key, to_micros(epoch) if epoch is not None else None)
-        return identity, epoch is not None
+        return identity
 
     def flush(self) -> None:
         """Write the rows met."""

@@ -53,21 +53,21 @@ class UsageFold:
                 processing=data.processing,
                 usage=msgspec.json.decode(data.usage),
             )
-        except UsageUnreadable:
+        except (UsageUnreadable, msgspec.DecodeError):
             self._outcomes.add(row, "cost_unknown", billed_at)
             return
-        main_is_priced = False
-        for number, entry in enumerate(entries):
-            price_row, priced = self._prices.row(entry.key, data.billed_at)
+        models: set[str] = set()
+        for entry in entries:
+            price_row = self._prices.row(entry.key, data.billed_at)
             tokens = msgspec.structs.astuple(entry.tokens)
             self._items.append((row.seq, row.items, data.role, price_row, billed_at, *tokens))
             row.items += 1
-            if number == 0:
-                main_is_priced = priced
-                self._cache.note(row, entry.tokens, price_row, billed_at)
+            if not models:
+                self._cache.note(row, entry.tokens, price_row, billed_at, data.role)
                 heads = _heads(row, entry.tokens, data.role)
             else:
-                heads = (0, int(not priced and main_is_priced and data.role == "result"), 0, 0)
+                heads = (0, int(entry.key.model not in models and data.role == "result"), 0, 0)
+            models.add(entry.key.model)
             self._count(row, price_row, billed_at, data.role, (*heads, *tokens, 0, 0))
 
     def _count(self, row: RequestRow, price_row: int, at: int, role: str, measures: Measures) -> None:
@@ -98,7 +98,11 @@ class UsageFold:
 
 
 def _heads(row: RequestRow, tokens: Tokens, role: str) -> tuple[int, int, int, int]:
-    """requests, partial, marked, hits: a request counts once, under its response's model."""
+    """requests, partial, marked, hits: a request counts once, under its response's model.
+
+    `partial` counts it again under every further model that served a part of it: whether that part has a price
+    can change with the book, so it is asked when the rows are read.
+    """
     if role != "result":
         return (0, 0, 0, 0)
     return (1, 0, int(row.markers > 0), int(tokens.read > 0 and row.markers > 0))

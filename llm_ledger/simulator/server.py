@@ -101,6 +101,8 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 date_header=False,
+                # Longer than any client's pool keeps a connection: a close from here would race with a request.
+                timeout_keep_alive=600,
                 timeout_graceful_shutdown=2,
             )
         )

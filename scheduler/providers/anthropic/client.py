@@ -46,7 +46,10 @@ _Parsed = TypeVar("_Parsed")
 
 
 class AnthropicBatches:
-    """`BatchProvider` for Anthropic. One SDK client, made at the first call; safe to share between threads."""
+    """`BatchProvider` for Anthropic, safe to share between threads.
+
+    Reads share one SDK client, made at the first of them; every submission has its own.
+    """
 
     name = NAME
     limits = LIMITS
@@ -80,25 +83,26 @@ class AnthropicBatches:
         betas: tuple[str, ...],
         before_send: Callable[[], None],
     ) -> BatchStatus:
-        """One POST, streamed, never repeated and never redirected.
+        """One POST, streamed, never repeated and never redirected, on a connection of its own.
 
+        A kept connection may be one that the server is just closing, which would leave the outcome uncertain.
         Until the body is asked for nothing can have been made (`ProviderUnreachable`), and neither by a body
         that `items` or `before_send` cut short. From then on only an answer that plainly says so excludes a batch.
         """
         import httpx2
         from anthropic import APIStatusError
 
-        client = self._sdk()
         body = BatchBody(items, size, count, before_send)
         headers = {"anthropic-version": api_version, "content-length": str(body.length)}
         if betas:
             headers["anthropic-beta"] = ",".join(betas)
+        client = self._connect(retries=0)
         try:
             response = client.post(
                 _BATCHES,
                 content=body,
                 cast_to=httpx2.Response,
-                options={"headers": headers, "max_retries": 0, "follow_redirects": False},
+                options={"headers": headers, "follow_redirects": False},
             )
             return parse_batch(response.content)
         except APIStatusError as error:
@@ -109,6 +113,8 @@ class AnthropicBatches:
             if not body.started:
                 raise self._unreachable(error) from error
             raise SubmissionUncertain(f"the submission broke off: {self._say(error)}") from error
+        finally:
+            client.close()
 
     def retrieve(self, batch_id: str) -> BatchStatus:
         return self._get(_batch_path(batch_id), parse_batch, {})
@@ -210,18 +216,21 @@ class AnthropicBatches:
     def _sdk(self) -> Anthropic:
         with self._lock:
             if self._client is None:
-                from anthropic import Anthropic, Timeout
-
-                settings = self._settings
-                secret = "api_key" if settings.api_key else "auth_token"
-                seconds = settings.timeout_seconds
-                self._client = Anthropic(
-                    **{secret: settings.credential},  # type: ignore[arg-type]
-                    base_url=settings.address,
-                    timeout=Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
-                    max_retries=settings.read_retries,
-                )
+                self._client = self._connect(self._settings.read_retries)
             return self._client
+
+    def _connect(self, retries: int) -> Anthropic:
+        from anthropic import Anthropic, Timeout
+
+        settings = self._settings
+        secret = "api_key" if settings.api_key else "auth_token"
+        seconds = settings.timeout_seconds
+        return Anthropic(
+            **{secret: settings.credential},  # type: ignore[arg-type]
+            base_url=settings.address,
+            timeout=Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
+            max_retries=retries,
+        )
 
     def _answer(self, error: APIStatusError) -> Answer:
         return Answer(

@@ -31,17 +31,27 @@ def simulator(_simulator: RunningSimulator) -> RunningSimulator:
     return _simulator
 
 
-@pytest.fixture
-def client(simulator: RunningSimulator) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=simulator.base_url, api_key="key-a", max_retries=0) as client:
+@pytest.fixture(scope="session")
+def _client(_simulator: RunningSimulator) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=_simulator.base_url, api_key="key-a", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
-def http(simulator: RunningSimulator) -> Iterator[httpx2.Client]:
+def client(simulator: RunningSimulator, _client: anthropic.Anthropic) -> anthropic.Anthropic:
+    return _client
+
+
+@pytest.fixture(scope="session")
+def _http(_simulator: RunningSimulator) -> Iterator[httpx2.Client]:
     headers = {"x-api-key": "key-a", "anthropic-version": "2026-10-21"}
-    with httpx2.Client(base_url=simulator.base_url, headers=headers, timeout=10) as http:
+    with httpx2.Client(base_url=_simulator.base_url, headers=headers, timeout=10) as http:
         yield http
+
+
+@pytest.fixture
+def http(simulator: RunningSimulator, _http: httpx2.Client) -> httpx2.Client:
+    return _http
 
 
 @pytest.fixture

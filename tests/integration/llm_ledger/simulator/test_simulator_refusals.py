@@ -34,7 +34,7 @@ def test_an_error_carries_its_request_id_and_the_providers_date(http: httpx2.Cli
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"x-api-key": ""}, {"authorization": "Bearer "}, {"x-api-key": "invalid-1"}, {"authorization": "Basic a"}],
+    [{}, {"x-api-key": ""}, {"authorization": "Bearer"}, {"x-api-key": "invalid-1"}, {"authorization": "Basic a"}],
 )
 def test_without_a_good_key_nothing_is_answered(simulator: RunningSimulator, headers: dict[str, str]) -> None:
     version = {"anthropic-version": "2026-10-21"}

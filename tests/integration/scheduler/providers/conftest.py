@@ -21,6 +21,7 @@ class Request:
     path: str
     headers: dict[str, str]
     stream: Any
+    connection: int
     body: bytes = b""
 
     def read_body(self) -> None:
@@ -64,7 +65,8 @@ class Script:
         def step(connection: socket.socket, request: Request) -> bool:
             request.read_body()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(f"HTTP/1.1 200 OK\r\ncontent-length: {promised}\r\n\r\n".encode())
+            connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n")
+            connection.sendall(f"content-length: {promised}\r\n\r\n".encode())
             for piece in pieces:
                 connection.sendall(piece)
             return False
@@ -118,9 +120,12 @@ class Server:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection, connection.makefile("rb") as stream:
-                while self._exchange(connection, stream):
-                    pass
+            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _converse(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as stream:
+            while self._exchange(connection, stream):
+                pass
 
     def _exchange(self, connection: socket.socket, stream: Any) -> bool:
         try:
@@ -131,7 +136,7 @@ class Server:
             while line := stream.readline().decode().strip():
                 name, _, value = line.partition(":")
                 headers[name.lower()] = value.strip()
-            request = Request(request_line[0], request_line[1], headers, stream)
+            request = Request(request_line[0], request_line[1], headers, stream, id(stream))
             self.requests.append(request)
             step = self.steps.pop(0)
         except OSError:

@@ -77,6 +77,18 @@ def test_the_body_is_framed_around_the_bytes_as_given(server, script, provider) 
     assert status.created_at.tzinfo is UTC
 
 
+def test_a_submission_does_not_travel_on_a_connection_that_the_server_may_be_closing(
+    server, script, provider
+) -> None:
+    empty = {"data": [], "has_more": False}
+    server.play(script.answer(200, empty), script.answer(200, empty), script.answer(200, BATCH))
+    provider.newest_batch_id()
+    provider.newest_batch_id()
+    create(provider)
+    first, second, submission = (request.connection for request in server.requests)
+    assert first == second != submission
+
+
 def test_no_beta_header_without_betas(server, script, provider) -> None:
     server.play(script.answer(200, BATCH))
     create(provider)
@@ -238,6 +250,7 @@ def test_a_custom_id_that_would_break_the_frame_is_not_sent(server, script, prov
     server.play(script.answer(200, BATCH))
     with pytest.raises(ValueError, match="custom_id"):
         create(provider, lambda: [bad], size=bad.size, count=1)
+    assert server.only_request().body == b""
 
 
 def test_without_a_key_nothing_is_dialled(connect) -> None:

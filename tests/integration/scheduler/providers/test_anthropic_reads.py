@@ -107,7 +107,7 @@ def test_a_passing_trouble_is_unreachable(server, script, provider, status) -> N
 
 
 @pytest.mark.parametrize(
-    "answer", [b"<html>", b"{}", b"[]", b'"\xff"', json.dumps(batch(1, created_at="x")).encode()]
+    "answer", [b"<html>", b"{}", b"[]", b'"\xff"', json.dumps(batch(1, created_at="2026-11-22T08:00:00")).encode()]
 )
 def test_an_answer_of_another_service_is_unreachable(server, script, provider, answer) -> None:
     server.play(script.answer(200, answer))

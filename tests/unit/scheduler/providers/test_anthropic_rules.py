@@ -216,7 +216,7 @@ def test_params_that_are_no_object_are_refused() -> None:
         (params(top_p=0.5), "2023-06-01"),
         (params(top_k=5), "2023-06-01"),
         (params(model="claude-opus-5", temperature=1, top_p=1.0), "2023-06-01"),
-        (params(model="claude-sonnet-4-50", temperature=0.5), "2023-06-01"),
+        (params(model="claude-opus-4-70", temperature=0.5), "2023-06-01"),
         (params(**user(DOCUMENT)), "2026-10-21"),
         (params(**user(DOCUMENT, role="assistant")), "2023-06-01"),
         (params(model="claude-opus-5", **user(DOCUMENT, role="assistant")), "2023-06-01"),

@@ -1,0 +1,147 @@
+"""The shared ledger: one Postgres database, any number of processes.
+
+Writers take turns at the head row, which the store locks first in every append. That gives gapless positions and
+a chain, and leaves no two appends to deadlock. Bulk rows travel by COPY and as arrays: one statement each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg.errors import UniqueViolation
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    create_engine,
+    make_url,
+)
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from ledger.backends import statements
+from ledger.backends.base import DuplicateRow
+from ledger.errors import DatabaseUnusable
+
+__all__ = ["PostgresDatabase"]
+
+LOCK_TIMEOUT: Final = "60s"
+"""How long a writer waits for another one's transaction before it gives up."""
+
+_TYPES: Final = ((LargeBinary, "bytea"), (SmallInteger, "int2"), (BigInteger, "int8"), (Integer, "int4"))
+_COPY_FROM: Final = 20
+"""Rows from which COPY is quicker than INSERT."""
+
+
+class PostgresDatabase:
+    """A ledger in a Postgres database, reached through psycopg 3."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str, *, lock_timeout: str = LOCK_TIMEOUT) -> None:
+        self.url = make_url(url).render_as_string(hide_password=True)
+        self._lock_timeout = lock_timeout
+        parsed = make_url(url).set(drivername="postgresql+psycopg")
+        self._engine: Engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._translated(), self._engine.begin() as connection:
+            connection.exec_driver_sql("SELECT set_config('lock_timeout', %s, true)", (self._lock_timeout,))
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self._translated(), self._reader.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._explain(error) from error
+        except psycopg.Error as error:  # COPY runs beside SQLAlchemy
+            raise self._explain_driver(error) or error from error
+
+    def _explain(self, error: DBAPIError) -> Exception:
+        known = self._explain_driver(error.orig)
+        if known is None and isinstance(error, OperationalError):
+            return DatabaseUnusable(f"{self.url}: {_first_line(error.orig)}")
+        return known or error
+
+    def _explain_driver(self, error: BaseException | None) -> Exception | None:
+        if isinstance(error, UniqueViolation):
+            return DuplicateRow(_first_line(error))
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            return DatabaseUnusable(f"{self.url} was locked by another process for {self._lock_timeout}")
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientPrivilege):
+            return DatabaseUnusable(f"{self.url} cannot be written: {_first_line(error)}")
+        if isinstance(error, psycopg.OperationalError):
+            return DatabaseUnusable(f"{self.url}: {_first_line(error)}")
+        return None
+
+    def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        if len(rows) < _COPY_FROM:
+            if rows:
+                connection.exec_driver_sql(statements.insert(table, "%s"), [tuple(row) for row in rows])
+            return
+        columns = ", ".join(column.name for column in table.columns)
+        statement = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)"
+        driver: Any = connection.connection  # psycopg's own connection: SQLAlchemy knows no COPY
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(_types(table))
+            for row in rows:
+                copy.write_row(row)
+
+    def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        _arrays(connection, table, f"{_insert_select(table)} ON CONFLICT DO NOTHING", rows)
+
+    def update(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        names = [column.name for column in table.columns]
+        keys = [column.name for column in table.primary_key.columns]
+        changing = names[statements.changing(table) :]
+        assignments = ", ".join(f"{name} = new.{name}" for name in changing)
+        condition = " AND ".join(f"{table.name}.{name} = new.{name}" for name in keys)
+        statement = f"UPDATE {table.name} SET {assignments} FROM {_unnest(table)} WHERE {condition}"  # noqa: S608
+        _arrays(connection, table, statement, rows)
+
+    def add(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        _arrays(connection, table, f"{_insert_select(table)} {statements.on_conflict_add(table)}", rows)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _arrays(connection: Connection, table: Table, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+def _insert_select(table: Table) -> str:
+    columns = ", ".join(column.name for column in table.columns)
+    return f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {_unnest(table)}"  # noqa: S608
+
+
+def _unnest(table: Table) -> str:
+    """The rows as one array per column, as a table named `new`."""
+    arrays = ", ".join(f"%s::{kind}[]" for kind in _types(table))
+    return f"unnest({arrays}) AS new({', '.join(column.name for column in table.columns)})"
+
+
+def _types(table: Table) -> list[str]:
+    return [
+        next((name for kind, name in _TYPES if isinstance(column.type, kind)), "text") for column in table.columns
+    ]
+
+
+def _first_line(error: BaseException | None) -> str:
+    """Postgres's own words, without the statement that SQLAlchemy would add."""
+    return str(error).strip().partition("\n")[0]

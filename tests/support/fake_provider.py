@@ -1,0 +1,299 @@
+"""A batch provider in memory: it does what a script says, keeps its own bill, and knows only the time it is given."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from random import Random
+from typing import Literal
+
+from ledger.errors import ProviderRefused, ProviderUnreachable
+from scheduler.providers.base import (
+    Account,
+    BatchItem,
+    BatchStatus,
+    BatchTooLarge,
+    InvalidBatch,
+    ItemResult,
+    ProviderLimits,
+    ResultsUnavailable,
+)
+from tests.support.manual_clock import ManualClock
+
+MODEL = "claude-sonnet-4-5"
+INPUT_PICO, OUTPUT_PICO = 1_500_000, 7_500_000
+"""Half of 3 and 15 USD a million tokens: that model's batch rates, as this provider bills them."""
+
+OURS = Account(base_url="https://fake.test", credential="0123456789abcdef")
+OTHERS = Account(base_url="https://fake.test", credential="fedcba9876543210")
+
+Fate = Literal[
+    "succeeded", "invalid", "overloaded", "expired", "canceled", "no_usage", "odd_usage", "torn_usage", "other_model"
+]
+"""How an item ends. The last four answer; what they used cannot be read, or was used by a model without a price."""
+
+ANSWERED: tuple[Fate, ...] = ("succeeded", "no_usage", "odd_usage", "torn_usage", "other_model")
+
+
+@dataclass
+class Turn:
+    """How one call goes. `hook` runs first; `refuse` is raised instead of doing anything, `lose` after it was done.
+
+    `mangle` rewrites the lines of a results call; an exception among them is raised in its place.
+    """
+
+    hook: Callable[[], object] | None = None
+    refuse: Exception | None = None
+    lose: Exception | None = None
+    mangle: Callable[[list[ItemResult]], Iterable[ItemResult | Exception]] | None = None
+
+
+@dataclass
+class HeldBatch:
+    """A batch as the provider holds it."""
+
+    id: str
+    account: Account
+    items: list[BatchItem]
+    api_version: str
+    betas: tuple[str, ...]
+    created_at: datetime
+    ends_at: datetime
+    canceled: bool = False
+    fates: list[Fate] = field(default_factory=list)
+
+
+class FakeProvider:
+    """`BatchProvider` without a network. Everything else that it holds is open to the test.
+
+    `fates` gives the fates of params in order of their attempts, then success. `poison` holds params that no
+    batch may contain. `batch_seconds`, `visible_after` and `results_after` are seconds of `clock`.
+    """
+
+    name = "anthropic"
+
+    def __init__(self, clock: ManualClock, *, batch_seconds: float = 10.0, seed: int = 0) -> None:
+        self.clock = clock
+        self.limits = ProviderLimits(max_items=1000, max_bytes=1_000_000, results_kept_seconds=29 * 86_400)
+        self.batch_seconds = batch_seconds
+        self.visible_after = 0.0
+        self.results_after = 0.0
+        self.most_bytes: int | None = None
+        self.account_in_use = OURS
+        self.poison: set[bytes] = set()
+        self.fates: defaultdict[bytes, deque[Fate]] = defaultdict(deque)
+        self.batches: list[HeldBatch] = []
+        self.calls: Counter[str] = Counter()
+        self.params_taken: Counter[bytes] = Counter()
+        self.bill_pico = 0
+        self._turns: defaultdict[str, deque[Turn]] = defaultdict(deque)
+        self._random = Random(seed)
+        self._lock = threading.RLock()
+
+    # --- for the test ------------------------------------------------------------------------------------------
+
+    def plan(self, call: str, *turns: Turn | Exception) -> None:
+        """The next calls of that name go like this; an exception alone is a refusal."""
+        self._turns[call] += [turn if isinstance(turn, Turn) else Turn(refuse=turn) for turn in turns]
+
+    def hold(self, items: Iterable[BatchItem], account: Account | None = None) -> HeldBatch:
+        """A batch, made now, whoever made it."""
+        with self._lock:
+            now = self.clock.now()
+            made = HeldBatch(
+                id=f"msgbatch_{len(self.batches):04d}",
+                account=account or self.account_in_use,
+                items=list(items),
+                api_version="",
+                betas=(),
+                created_at=now,
+                ends_at=now + timedelta(seconds=self.batch_seconds),
+            )
+            self.batches.append(made)
+            return made
+
+    def stranger(self, count: int) -> HeldBatch:
+        """A batch of somebody else who uses the same account."""
+        return self.hold(BatchItem(f"theirs-{index}", b'{"theirs":true}') for index in range(count))
+
+    def bill(self) -> int:
+        """What all ended batches cost so far, in pico-USD."""
+        for held in self.batches:
+            self._process(held)
+        return self.bill_pico
+
+    # --- BatchProvider -----------------------------------------------------------------------------------------
+
+    def account(self) -> Account:
+        return self.account_in_use
+
+    def newest_batch_id(self) -> str | None:
+        with self._turn("newest_batch_id"):
+            seen = self._visible()
+            return seen[-1].id if seen else None
+
+    def create(
+        self,
+        items: Callable[[], Iterable[BatchItem]],
+        *,
+        size: int,
+        count: int,
+        api_version: str,
+        betas: tuple[str, ...],
+        before_send: Callable[[], None],
+    ) -> BatchStatus:
+        with self._turn("create", delayed=ProviderUnreachable) as turn:
+            if isinstance(turn.refuse, ProviderUnreachable):
+                raise turn.refuse
+            before_send()
+            sent = list(items())
+            assert (len(sent), sum(item.size for item in sent)) == (count, size)
+            if turn.refuse is not None:
+                raise turn.refuse
+            if self.most_bytes is not None and size > self.most_bytes:
+                raise BatchTooLarge("413: the batch is too large")
+            if self.poison & {item.params for item in sent}:
+                raise InvalidBatch("400: one of the items is not valid")
+            made = self.hold(sent)
+            made.api_version, made.betas = api_version, betas
+            self.params_taken.update(item.params for item in sent)
+            return self._status(made)
+
+    def retrieve(self, batch_id: str) -> BatchStatus:
+        with self._turn("retrieve"):
+            return self._status(self._find(batch_id))
+
+    def list_newer(self, than: str | None) -> Iterator[BatchStatus]:
+        with self._turn("list_newer"):
+            seen = self._visible()
+            ids = [held.id for held in seen]
+            start = ids.index(than) + 1 if than in ids else 0
+            return iter([self._status(held) for held in reversed(seen[start:])])
+
+    def results(self, batch_id: str) -> Iterator[ItemResult]:
+        with self._turn("results") as turn:
+            held = self._find(batch_id)
+            if self.clock.now() < held.ends_at + timedelta(seconds=self.results_after):
+                raise ResultsUnavailable("the results are not there yet")
+            self._process(held)
+            lines = [self._line(item, fate) for item, fate in zip(held.items, held.fates, strict=True)]
+            self._random.shuffle(lines)
+            return _play(turn.mangle(lines) if turn.mangle else lines)
+
+    def cancel(self, batch_id: str) -> BatchStatus:
+        with self._turn("cancel"):
+            held = self._find(batch_id)
+            if self.clock.now() < held.ends_at:
+                held.canceled = True
+                held.ends_at = self.clock.now()
+            return self._status(held)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _turn(self, call: str, delayed: type[Exception] | None = None) -> _Playing:
+        with self._lock:
+            self.calls[call] += 1
+            turn = self._turns[call].popleft() if self._turns[call] else Turn()
+        return _Playing(turn, raise_at_once=delayed is None)
+
+    def _visible(self) -> list[HeldBatch]:
+        since = self.clock.now() - timedelta(seconds=self.visible_after)
+        return [one for one in self.batches if one.account == self.account_in_use and one.created_at <= since]
+
+    def _find(self, batch_id: str) -> HeldBatch:
+        for held in self._visible():
+            if held.id == batch_id:
+                return held
+        raise ProviderRefused(f"404: there is no batch {batch_id}", status=404, kind="not_found_error")
+
+    def _process(self, held: HeldBatch) -> None:
+        """Decide how the items of a batch that is over ended, and bill them; once."""
+        with self._lock:
+            if held.fates or self.clock.now() < held.ends_at:
+                return
+            for item in held.items:
+                waiting = self.fates[item.params]
+                fate: Fate = "canceled" if held.canceled else waiting.popleft() if waiting else "succeeded"
+                held.fates.append(fate)
+                if fate == "succeeded" and b'"theirs"' not in item.params:
+                    tokens = usage_of(item.params)
+                    self.bill_pico += tokens["input_tokens"] * INPUT_PICO + tokens["output_tokens"] * OUTPUT_PICO
+
+    def _status(self, held: HeldBatch) -> BatchStatus:
+        self._process(held)
+        ended = bool(held.fates)
+        count = Counter(held.fates)
+        errored = count["invalid"] + count["overloaded"]
+        return BatchStatus(
+            id=held.id,
+            state="ended" if ended else "in_progress",
+            created_at=held.created_at,
+            expires_at=held.created_at + timedelta(days=1),
+            ended_at=held.ends_at if ended else None,
+            processing=0 if ended else len(held.items),
+            succeeded=sum(count[fate] for fate in ANSWERED),
+            errored=errored,
+            canceled=count["canceled"],
+            expired=count["expired"],
+        )
+
+    def _line(self, item: BatchItem, fate: Fate) -> ItemResult:
+        if fate in ("canceled", "expired"):
+            return ItemResult(custom_id=item.custom_id, kind=fate, body=b'{"type":"%s"}' % fate.encode())
+        if fate in ("invalid", "overloaded"):
+            kind = "invalid_request_error" if fate == "invalid" else "overloaded_error"
+            return ItemResult(
+                custom_id=item.custom_id,
+                kind="errored",
+                body=json.dumps({"type": "errored", "error": {"type": kind}}).encode(),
+                error_type=kind,
+                error_message=f"{kind} for {item.custom_id}",
+                retryable=fate == "overloaded",
+            )
+        usage = json.dumps(usage_of(item.params))
+        raw = {"no_usage": None, "odd_usage": b'{"input_tokens":"many"}', "torn_usage": b'{"geo":"\\ud800"}'}
+        return ItemResult(
+            custom_id=item.custom_id,
+            kind="succeeded",
+            body=json.dumps({"type": "succeeded", "message": {"usage": usage}}).encode(),
+            model="claude-of-tomorrow" if fate == "other_model" else MODEL,
+            message_id=f"msg_{sha256(item.custom_id.encode()).hexdigest()[:8]}",
+            stop_reason="end_turn",
+            usage=raw.get(fate, usage.encode()),
+        )
+
+
+class _Playing:
+    """One turn, played around the body of a call."""
+
+    def __init__(self, turn: Turn, *, raise_at_once: bool) -> None:
+        self._turn = turn
+        self._raise_at_once = raise_at_once
+
+    def __enter__(self) -> Turn:
+        if self._turn.hook is not None:
+            self._turn.hook()
+        if self._raise_at_once and self._turn.refuse is not None:
+            raise self._turn.refuse
+        return self._turn
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._turn.lose is not None:
+            raise self._turn.lose
+
+
+def usage_of(params: bytes) -> dict[str, int]:
+    """Tokens that follow from the params alone."""
+    return {"input_tokens": len(params), "output_tokens": sha256(params).digest()[0] + 1}
+
+
+def _play(lines: Iterable[ItemResult | Exception]) -> Iterator[ItemResult]:
+    for line in lines:
+        if isinstance(line, Exception):
+            raise line
+        yield line
