@@ -40,6 +40,8 @@ def accumulate(context: Context) -> int:
         if reason is None:
             continue
         rows = _take(context, group, policy)
+        if not rows:
+            continue  # another worker took them since
         try:
             context.ledger.append(plan_events(context, rows, reason=reason, policy=policy))
         except VersionConflict:

@@ -29,7 +29,8 @@ __all__ = ["Intake", "Submission", "check_tags"]
 PAGE: Final = 1000
 MAX_TAGS: Final = 8
 _CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+# Control characters, and half surrogates: what a command line's bytes become that are not UTF-8.
+_UNUSABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 Progress = Callable[[int], None]
 
@@ -79,7 +80,7 @@ class Intake:
         model: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        if not key or len(key) > 200 or _CONTROL.search(key):
+        if not key or len(key) > 200 or _UNUSABLE.search(key):
             raise InputError("a key is 1 to 200 characters without control characters")
         self._ledger = ledger
         self._rules = rules
@@ -222,7 +223,7 @@ def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
     if len(tags) > MAX_TAGS:
         raise InputError(f"a request carries at most {MAX_TAGS} tags, here are {len(tags)}")
     for name, value in tags.items():
-        if not name or len(name) > 64 or len(value) > 256 or _CONTROL.search(name + value):
+        if not name or len(name) > 64 or len(value) > 256 or _UNUSABLE.search(name + value):
             raise InputError(
                 f"tag {name[:64]!r}: a name is 1 to 64 characters, a value at most 256, without control characters"
             )

@@ -41,8 +41,11 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
                 except msgspec.ValidationError as error:
                     raise ConfigurationError(f"{variable}={text}: {error}") from None
         settings = cls(**values)  # type: ignore[arg-type]
-        if settings.poll_max_seconds < settings.poll_min_seconds:
-            settings = msgspec.structs.replace(settings, poll_max_seconds=settings.poll_min_seconds)
+        least, most = settings.poll_min_seconds, settings.poll_max_seconds
+        if most < least:
+            # One of them was set across the other's default, and what was set counts; of two, the caution.
+            agreed = least if "poll_min_seconds" in values else most
+            settings = msgspec.structs.replace(settings, poll_min_seconds=agreed, poll_max_seconds=agreed)
         return settings
 
     def policy(self) -> Policy:

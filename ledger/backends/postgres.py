@@ -132,7 +132,7 @@ def _insert_select(table: Table) -> str:
 
 def _unnest(table: Table) -> str:
     """The rows as one array per column, as a table named `new`."""
-    arrays = ", ".join(f"%s::{kind}[]" for kind in _types(table))
+    arrays = ", ".join(f"%b::{kind}[]" for kind in _types(table))
     return f"unnest({arrays}) AS new({', '.join(column.name for column in table.columns)})"
 
 

@@ -35,8 +35,8 @@ class _Tally:
         self.tokens = [mine + theirs for mine, theirs in zip(self.tokens, other.tokens, strict=True)]
         self.web_searches += other.web_searches
 
-    def charge(self, usage: Usage, pico: int) -> None:
-        self.requests += 1
+    def charge(self, usage: Usage, pico: int, answers: int) -> None:
+        self.requests += answers
         self.pico += pico
         columns = (usage.uncached, usage.write_5m, usage.write_1h, usage.read, usage.output)
         for index, tokens in enumerate(columns):
@@ -59,12 +59,12 @@ class Bill:
     def __init__(self) -> None:
         self._tallies: dict[Line, _Tally] = {}
 
-    def charge(self, line: Line, usage: Usage, pico: int) -> None:
-        """Add one answered request; `pico` is its cost in pico-USD."""
+    def charge(self, line: Line, usage: Usage, pico: int, *, answers: int) -> None:
+        """Add an answered request, or with no `answers` work done around one; `pico` is its cost in pico-USD."""
         tally = self._tallies.get(line)
         if tally is None:
             tally = self._tallies[line] = _Tally()
-        tally.charge(usage, pico)
+        tally.charge(usage, pico, answers)
 
     def show(self) -> dict[str, Any]:
         """Totals in USD (exact decimal strings) and pico-USD; every grouping adds up to the total by itself."""

@@ -16,6 +16,7 @@ _FINAL_USAGE = (
     "cache_read_input_tokens",
     "output_tokens",
     "server_tool_use",
+    "iterations",
 )
 
 
@@ -35,7 +36,7 @@ def stream_events(message: dict[str, Any]) -> Iterator[bytes]:
     yield _event(
         "message_delta",
         delta={"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]},
-        usage={name: message["usage"][name] for name in _FINAL_USAGE},
+        usage={name: message["usage"][name] for name in _FINAL_USAGE if name in message["usage"]},
     )
     yield _event("message_stop")
 

@@ -9,8 +9,10 @@ import msgspec
 from llm_ledger.simulator.answers import Answer, compose
 from llm_ledger.simulator.bill import Bill, Line
 from llm_ledger.simulator.cache import PromptCache, Split
+from llm_ledger.simulator.catalogue import Model
 from llm_ledger.simulator.clock import SECOND
 from llm_ledger.simulator.config import SimulatorConfig
+from llm_ledger.simulator.iterations import Iteration, further_iterations
 from llm_ledger.simulator.prices import Usage, cost
 from llm_ledger.simulator.validation import Request
 
@@ -59,9 +61,11 @@ class Inference:
         )
         answer = compose(request, self._seed)
         usage = _usage(split, answer, request)
+        further = further_iterations(request, usage)
         geo = str(request.params.get("inference_geo") or "global")
-        price = cost(model, usage, at=occasion.priced_at, batch=occasion.batch is not None, geo=geo)
-        self.bill.charge(Line(occasion.account, model.id, occasion.batch), usage, price)
+        self._charge(occasion, model, usage, geo, answers=1)
+        for iteration in further:
+            self._charge(occasion, iteration.model, iteration.usage, geo, answers=0)
         return {
             "id": occasion.message_id,
             "type": "message",
@@ -70,8 +74,13 @@ class Inference:
             "content": answer.content,
             "stop_reason": answer.stop_reason,
             "stop_sequence": answer.stop_sequence,
-            "usage": _show(usage, occasion.tier, geo),
+            "usage": {**_show(usage, occasion.tier, geo), **_show_iterations(usage, further)},
         }
+
+    def _charge(self, occasion: Occasion, model: Model, usage: Usage, geo: str, *, answers: int) -> None:
+        price = cost(model, usage, at=occasion.priced_at, batch=occasion.batch is not None, geo=geo)
+        line = Line(occasion.account, model.id, occasion.batch)
+        self.bill.charge(line, usage, price, answers=answers)
 
 
 def _usage(split: Split, answer: Answer, request: Request) -> Usage:
@@ -89,6 +98,15 @@ def _usage(split: Split, answer: Answer, request: Request) -> Usage:
 def _show(usage: Usage, tier: str, geo: str) -> dict[str, Any]:
     searches = {"web_search_requests": usage.web_searches, "web_fetch_requests": 0}
     return {
+        **_show_tokens(usage),
+        "server_tool_use": searches if usage.web_searches else None,
+        "service_tier": tier,
+        "inference_geo": geo,
+    }
+
+
+def _show_tokens(usage: Usage) -> dict[str, Any]:
+    return {
         "input_tokens": usage.uncached,
         "cache_creation_input_tokens": usage.write_5m + usage.write_1h,
         "cache_read_input_tokens": usage.read,
@@ -97,7 +115,18 @@ def _show(usage: Usage, tier: str, geo: str) -> dict[str, Any]:
             "ephemeral_1h_input_tokens": usage.write_1h,
         },
         "output_tokens": usage.output,
-        "server_tool_use": searches if usage.web_searches else None,
-        "service_tier": tier,
-        "inference_geo": geo,
     }
+
+
+def _show_iterations(usage: Usage, further: list[Iteration]) -> dict[str, Any]:
+    if not further:
+        return {}
+    entries = [
+        {
+            "type": iteration.kind,
+            **({"model": iteration.model.id} if iteration.kind == "advisor_message" else {}),
+            **_show_tokens(iteration.usage),
+        }
+        for iteration in further
+    ]
+    return {"iterations": [*entries, {"type": "message", **_show_tokens(usage)}]}

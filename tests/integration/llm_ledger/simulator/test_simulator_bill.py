@@ -177,3 +177,30 @@ def test_a_web_search_costs_a_cent_in_batches_too(simulator: RunningSimulator, p
     tokens = (usage["input_tokens"] * 4 + usage["output_tokens"] * 20) * Decimal("1.1") / 2
     assert Decimal(simulator.bill()["total"]) == tokens / MILLION + Decimal("0.01")
     assert simulator.bill()["web_searches"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind", "model", "rate", "out"),
+    [("compaction", "compaction", None, 5, 25), ("advisor", "advisor_message", "claude-opus-5-5", 4, 20)],
+)
+def test_work_around_an_answer_is_billed_outside_its_top_level_counts(
+    simulator: RunningSimulator,
+    params: Build,
+    finish: Finish,
+    wish: str,
+    kind: str,
+    model: str | None,
+    rate: int,
+    out: int,
+) -> None:
+    asked = params("tail", model="claude-opus-5", metadata={"user_id": f"simulate:{wish}"})
+    usage = finish({"custom_id": "a", "params": asked})["a"]["message"]["usage"]
+    around, answer = usage["iterations"]
+    assert (around["type"], around.get("model"), answer["type"]) == (kind, model, "message")
+    assert answer["output_tokens"] == usage["output_tokens"]
+    work = around["input_tokens"] * rate + around["output_tokens"] * out
+    assert work > 0
+    expected = Decimal(5 * 5 + usage["output_tokens"] * 25 + work) / 2
+    bill = simulator.bill()
+    assert Decimal(bill["total"]) == expected / MILLION
+    assert bill["requests"] == 1

@@ -1,0 +1,66 @@
+"""Which commands there are, in the order in which people meet them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Annotated
+
+import typer
+
+from llm_ledger import __version__
+from llm_ledger.cli.commands import audit, batches, demo, events, init, requests, results, run, savings, show, simulate
+from llm_ledger.cli.commands import submit as submission
+from llm_ledger.cli.guard import guarded
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="llm-ledger",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_PANELS = {
+    "Work": (init.init, submission.submit, run.run, results.results),
+    "Look": (requests.requests, batches.batches, events.events, show.show, savings.savings),
+    "Audit": (audit.verify, audit.rebuild),
+    "Try": (simulate.simulate, demo.demo),
+}
+
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(_command.__name__, rich_help_panel=_panel)(guarded(_command))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llm-ledger {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """A ledger for LLM requests: batches that survive anything, costs exact to the last digit.
+
+    The ledger lives at LLM_LEDGER_DATABASE_URL, by default in ./llm-ledger.db.
+
+    Exit codes: 0 done, 1 requests were abandoned in this run, 2 usage or bad input, 3 configuration or database
+    unusable, 4 provider refused or unreachable (nothing is lost).
+    """
+
+
+def main() -> None:
+    """The program. Ends by SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            # A terminal that cannot spell “→” is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    app(prog_name="llm-ledger")

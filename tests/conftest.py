@@ -1,0 +1,43 @@
+"""Fixtures for every test that needs a ledger: time stands still, ids follow from a seed, storage is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from ledger import Ledger
+from ledger.events import prices_stream
+from ledger.ids import IdFactory
+from tests.support.clock import FakeClock, seeded_ids
+from tests.support.history import History
+
+# How long an example takes says nothing on a shared machine.
+settings.register_profile("ledger", deadline=None)
+settings.load_profile("ledger")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ids(clock: FakeClock) -> IdFactory:
+    return seeded_ids(clock)
+
+
+@pytest.fixture
+def ledger(clock: FakeClock, ids: IdFactory) -> Iterator[Ledger]:
+    """A ledger whose only event is the adoption of the packaged price book."""
+    with Ledger.open("sqlite://", clock=clock, ids=ids) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def history(clock: FakeClock, ids: IdFactory) -> History:
+    """Events to append to `ledger`."""
+    history = History(clock, ids)
+    history.starts_after(prices_stream("anthropic"), 1)
+    return history
