@@ -124,8 +124,9 @@ def parse_json(text: bytes) -> Any:
     numbers out of range, a byte order mark, bytes that are not UTF-8, nesting beyond the interpreter's limit.
     """
     try:
+        characters = text.decode()
         msgspec.json.decode(text)
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(characters, object_pairs_hook=_unique, parse_constant=_no_constant)
     except msgspec.DecodeError as error:
         raise ValueError(_reason(text, str(error))) from None
     except UnicodeDecodeError as error:
@@ -137,7 +138,7 @@ def parse_json(text: bytes) -> Any:
 def _reason(text: bytes, reason: str) -> str:
     if text.startswith(b"\xef\xbb\xbf"):
         return "begins with a byte order mark; save the file as UTF-8 without BOM"
-    if "truncated" in reason and _has_lone_surrogate(text):
+    if _has_lone_surrogate(text):
         return "contains a lone surrogate (half of a \\ud8xx\\udcxx pair)"
     return f"not valid JSON: {reason.removeprefix('JSON is malformed: ')}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +15,7 @@ from ledger.clock import from_micros, to_micros
 from ledger.errors import UnknownId
 from ledger.ledger import Ledger
 from ledger.pricing import PriceBook, PriceKey, Tokens
-from ledger.projections import TERMINAL, BatchRow, RequestRow, stored_book
+from ledger.projections import BatchRow, RequestRow, select_requests, stored_book
 
 __all__ = [
     "BilledItem",
@@ -91,7 +91,7 @@ def requests(
     newest_first: bool = False,
 ) -> Iterator[RequestRow]:
     """Requests in the order they were recorded, beyond `after` (a request's `seq`), or the other way round."""
-    query = _chosen(select(schema.requests), key, statuses, batch_id)
+    query = _chosen(select_requests(), key, statuses, batch_id)
     for row in _paged(ledger, query, schema.requests.c.seq, after, limit, newest_first):
         yield RequestRow(*row)
 
@@ -100,7 +100,8 @@ def count_requests(
     ledger: Ledger, *, key: str | None = None, statuses: Sequence[str] | None = None, batch_id: str | None = None
 ) -> int:
     """How many requests the same choice comes to."""
-    query = _chosen(select(func.count()).select_from(schema.requests), key, statuses, batch_id)
+    states = schema.requests.join(schema.request_states, schema.requests.c.seq == schema.request_states.c.seq)
+    query = _chosen(select(func.count()).select_from(states), key, statuses, batch_id)
     with ledger.read() as connection:
         return connection.scalar(query) or 0
 
@@ -108,14 +109,13 @@ def count_requests(
 def _chosen(
     query: Select[*tuple[Any, ...]], key: str | None, statuses: Sequence[str] | None, batch_id: str | None
 ) -> Select[*tuple[Any, ...]]:
-    column, item = schema.requests.c, schema.batch_items.c
+    state = schema.request_states.c
     if key is not None:
-        query = query.where(column.key == key)
+        query = query.where(schema.requests.c.key == key)
     if statuses is not None:
-        query = query.where(column.status.in_(statuses))
+        query = query.where(state.status.in_(statuses))
     if batch_id is not None:
-        members = select(item.request).where(item.batch_id == batch_id)
-        query = query.where(column.seq.in_(members))
+        query = query.where(state.batch_id == batch_id)
     return query
 
 
@@ -189,7 +189,7 @@ def batch(ledger: Ledger, wanted: str) -> BatchRow:
 def find_request(ledger: Ledger, wanted: str, *, key: str | None = None) -> RequestRow:
     """The request with that id, a unique beginning of it, or that custom_id. Raises `UnknownId`."""
     column = schema.requests.c
-    query = select(schema.requests)
+    query = select_requests()
     with ledger.read() as connection:
         row = connection.execute(query.where(column.id == wanted)).first()
         if row is None:
@@ -216,53 +216,47 @@ def _by_prefix(connection: Connection, query: Select[*tuple[Any, ...]], column: 
 
 def billed_items(ledger: Ledger, request_ids: Sequence[str]) -> dict[str, list[BilledItem]]:
     """What was billed for each of these requests (at most a page of them), in the order it was recorded."""
-    item, price, request = schema.usage_items.c, schema.price_rows.c, schema.requests.c
+    request, state = schema.requests.c, schema.request_states.c
     query = (
-        select(request.id, *item, *price)
-        .join_from(schema.requests, schema.usage_items, item.request == request.seq)
-        .join(schema.price_rows, item.price_row == price.id)
-        .where(request.id.in_(request_ids))
-        .order_by(item.request, item.item)
+        select(request.id, state.usage)
+        .join_from(schema.requests, schema.request_states, request.seq == state.seq)
+        .where(request.id.in_(request_ids), state.usage != "[]")
     )
-    found: dict[str, list[BilledItem]] = {}
     with ledger.read() as connection:
-        books: dict[str, PriceBook | None] = {}
-        for row in connection.execute(query):
-            request_id, _seq, _number, role, _row, billed_at, *tokens = row[:12]
-            _id, *key, epoch = row[12:]
-            provider = key[0]
-            if provider not in books:
-                books[provider] = stored_book(connection, provider)
-            found.setdefault(request_id, []).append(
-                BilledItem(
-                    role,
-                    PriceKey(*key),
-                    from_micros(epoch) if epoch is not None else None,
-                    Tokens(*tokens),
-                    from_micros(billed_at),
-                    books[provider],
-                )
-            )
-    return found
+        keys = {key_id: PriceKey(*fields) for key_id, *fields in connection.execute(select(schema.price_keys)).all()}
+        books = {key.provider: stored_book(connection, key.provider) for key in keys.values()}
+        stored = connection.execute(query).all()
+    return {
+        request_id: [_billed(item, keys, books) for item in msgspec.json.decode(usage)]
+        for request_id, usage in stored
+    }
+
+
+def _billed(item: Sequence[Any], keys: Mapping[int, PriceKey], books: Mapping[str, PriceBook | None]) -> BilledItem:
+    role, key_id, micros, *tokens = item
+    key, billed_at = keys[key_id], from_micros(micros)
+    book = books[key.provider]
+    epoch = book.epoch(key, billed_at) if book is not None else None
+    return BilledItem(role, key, epoch, Tokens(*tokens), billed_at, book)
 
 
 def outstanding(ledger: Ledger) -> Outstanding:
     """How much is left to do, for every process that works on this ledger."""
-    request, batch_ = schema.requests.c, schema.batches.c
-    waiting = ("queued", "batched", "failed", "expired")
+    state, batch_ = schema.request_states, schema.batches
+    # Each condition is that of a partial index, so that only what is counted is read.
+    open_states = (state.c.status == "queued", state.c.status == "batched", state.c.status.in_(("failed", "expired")))
     with ledger.read() as connection:
-        counts = [
-            connection.scalar(select(func.count()).select_from(schema.requests).where(request.status == status)) or 0
-            for status in waiting
+        waiting = [
+            connection.scalar(select(func.count()).select_from(state).where(condition)) or 0
+            for condition in open_states
         ]
-        active = connection.scalar(select(func.count()).select_from(schema.batches).where(batch_.due_at.is_not(None)))
-    assert not TERMINAL & set(waiting)
-    return Outstanding(sum(counts), active or 0)
+        active = connection.scalar(select(func.count()).select_from(batch_).where(batch_.c.due_at.is_not(None)))
+    return Outstanding(sum(waiting), active or 0)
 
 
 def finished_since(ledger: Ledger, instant: datetime) -> dict[str, int]:
     """How many requests have ended at that instant or later, by final status."""
-    request = schema.requests.c
+    request = schema.request_states.c
     query = select(request.status, func.count()).where(request.finished_at >= to_micros(instant))
     with ledger.read() as connection:
         return {str(status): count for status, count in connection.execute(query.group_by(request.status))}

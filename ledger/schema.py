@@ -63,6 +63,15 @@ def _key(name: str) -> Column[str]:
     return Column(name, _TEXT, primary_key=True)
 
 
+def _serial(name: str) -> Column[int]:
+    # INTEGER PRIMARY KEY is SQLite's rowid: the table is stored in this order and needs no further index.
+    return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+
+
+def _partial_index(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 def _int(name: str, *, nullable: bool = False, primary_key: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable, primary_key=primary_key, autoincrement=False)
 
@@ -76,8 +85,7 @@ def _bytes(name: str, *, nullable: bool = False) -> Column[bytes]:
 events = Table(
     "events",
     metadata,
-    # INTEGER PRIMARY KEY is SQLite's rowid: the log is stored in its own order.
-    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    _serial("position"),
     _text("stream_id"),
     Column("version", Integer, nullable=False),
     _bytes("event_id"),
@@ -144,7 +152,7 @@ requests = Table(
     "requests",
     metadata,
     # The position of `request.recorded`: small, ascending, and the order in which people see requests.
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    _serial("seq"),
     _text("id"),
     _text("key"),
     _text("custom_id"),
@@ -162,6 +170,15 @@ requests = Table(
     Column("markers", SmallInteger, nullable=False),
     _bytes("prefix", nullable=True),
     _int("recorded_at"),
+    UniqueConstraint("id"),
+    UniqueConstraint("custom_id", "key"),
+)
+
+# What changes about a request, apart from what never does: narrow rows, few indexes, so that changing is cheap.
+request_states = Table(
+    "request_states",
+    metadata,
+    _serial("seq"),
     Column("version", Integer, nullable=False, info=CHANGES),
     _text("status"),
     Column("attempts", SmallInteger, nullable=False),
@@ -173,31 +190,11 @@ requests = Table(
     _text("error_type", nullable=True),
     _text("error_message", nullable=True),
     _int("finished_at", nullable=True),
-    Column("items", SmallInteger, nullable=False),
-    UniqueConstraint("id"),
-    UniqueConstraint("custom_id", "key"),
+    _text("usage"),
     # The work still to do, and nothing else: these stay small however long the ledger grows.
-    Index(
-        "ix_requests_queued",
-        "provider",
-        "api_version",
-        "betas",
-        "seq",
-        sqlite_where=text("status = 'queued'"),
-        postgresql_where=text("status = 'queued'"),
-    ),
-    Index(
-        "ix_requests_undecided",
-        "seq",
-        sqlite_where=text("status IN ('failed', 'expired')"),
-        postgresql_where=text("status IN ('failed', 'expired')"),
-    ),
-    Index(
-        "ix_requests_batched",
-        "batch_id",
-        sqlite_where=text("status = 'batched'"),
-        postgresql_where=text("status = 'batched'"),
-    ),
+    _partial_index("ix_request_states_queued", "seq", where="status = 'queued'"),
+    _partial_index("ix_request_states_undecided", "seq", where="status IN ('failed', 'expired')"),
+    _partial_index("ix_request_states_batched", "batch_id", "batch_index", where="status = 'batched'"),
 )
 
 batches = Table(
@@ -230,22 +227,7 @@ batches = Table(
     _text("note", nullable=True),
     UniqueConstraint("seq"),
     UniqueConstraint("provider_batch_id"),
-    Index(
-        "ix_batches_due",
-        "due_at",
-        sqlite_where=text("due_at IS NOT NULL"),
-        postgresql_where=text("due_at IS NOT NULL"),
-    ),
-    sqlite_with_rowid=False,
-)
-
-batch_items = Table(
-    "batch_items",
-    metadata,
-    _key("batch_id"),
-    Column("item_index", Integer, primary_key=True, autoincrement=False),
-    _int("request"),
-    Column("outcome", _TEXT, info=CHANGES),
+    _partial_index("ix_batches_due", "due_at", where="due_at IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 
@@ -258,8 +240,8 @@ price_books = Table(
     _text("book"),
 )
 
-price_rows = Table(
-    "price_rows",
+price_keys = Table(
+    "price_keys",
     metadata,
     _int("id", primary_key=True),
     _text("provider"),
@@ -269,21 +251,6 @@ price_rows = Table(
     _text("tier"),
     _text("speed"),
     _int("prompt_over"),
-    _int("epoch", nullable=True),
-)
-
-_TOKEN_COLUMNS = ("uncached", "write_5m", "write_1h", "read", "output", "web_searches")
-
-usage_items = Table(
-    "usage_items",
-    metadata,
-    _int("request", primary_key=True),
-    Column("item", Integer, primary_key=True, autoincrement=False),
-    _text("role"),
-    _int("price_row"),
-    _int("billed_at"),
-    *(_int(name) for name in _TOKEN_COLUMNS),
-    sqlite_with_rowid=False,
 )
 
 usage_rollups = Table(
@@ -293,13 +260,19 @@ usage_rollups = Table(
     Column("grain", Integer, primary_key=True, autoincrement=False),
     _int("bucket", primary_key=True),
     _key("value"),
-    _int("price_row", primary_key=True),
+    _int("price_key", primary_key=True),
+    _int("epoch", primary_key=True),
     _key("role"),
     _int("requests"),
     _int("partial"),
     _int("marked"),
     _int("hits"),
-    *(_int(name) for name in _TOKEN_COLUMNS),
+    _int("uncached"),
+    _int("write_5m"),
+    _int("write_1h"),
+    _int("read"),
+    _int("output"),
+    _int("web_searches"),
     _int("unread_5m"),
     _int("unread_1h"),
     sqlite_with_rowid=False,
@@ -342,7 +315,7 @@ unread_writes = Table(
     metadata,
     Column("prefix", LargeBinary, primary_key=True),
     _int("request", primary_key=True),
-    _int("price_row"),
+    _int("price_key"),
     _int("billed_at"),
     _int("write_5m"),
     _int("write_1h"),
@@ -351,11 +324,10 @@ unread_writes = Table(
 
 PROJECTION_TABLES: Final = (
     requests,
+    request_states,
     batches,
-    batch_items,
     price_books,
-    price_rows,
-    usage_items,
+    price_keys,
     usage_rollups,
     outcome_rollups,
     tag_values,

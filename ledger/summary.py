@@ -14,7 +14,7 @@ from ledger.coverage import Span, cover, cover_days, zone
 from ledger.errors import InputError
 from ledger.ledger import Ledger
 from ledger.pricing import PriceBook, PriceKey, Tokens
-from ledger.projections import stored_book
+from ledger.projections import UNPRICED, stored_book
 from ledger.savings import OutcomeSums, Period, Tally, UsageSums, savings_report
 
 __all__ = ["savings"]
@@ -93,18 +93,17 @@ class _Rollups:
         yield from self._outcomes(tag, spans)
 
     def _usage(self, tag: str, spans: Sequence[Span]) -> Iterator[tuple[dict[str, Any], Cell]]:
-        usage, price = schema.usage_rollups.c, schema.price_rows.c
+        usage, price = schema.usage_rollups.c, schema.price_keys.c
         query = (
             select(schema.usage_rollups, *price)
-            .join_from(schema.usage_rollups, schema.price_rows, usage.price_row == price.id)
+            .join_from(schema.usage_rollups, schema.price_keys, usage.price_key == price.id)
             .where(usage.tag == tag, _within(schema.usage_rollups, spans))
         )
         for row in self._connection.execute(query):
-            _tag, _grain, bucket, value, _price, role, requests, partial, marked, hits, *rest = row[:18]
+            _tag, _grain, bucket, value, _price, start, role, requests, partial, marked, hits, *rest = row[:19]
             *tokens, unread_5m, unread_1h = rest
-            _id, *fields, start = row[18:]
-            key = PriceKey(*fields)
-            epoch = from_micros(start) if start is not None else None
+            key = PriceKey(*row[20:])
+            epoch = from_micros(start) if start != UNPRICED else None
             # Of `partial` responses another model served a part; where that part has no price, they count here.
             counted = requests + partial if epoch is None else requests
             sums = (tokens, counted, marked, hits, unread_5m, unread_1h)

@@ -17,12 +17,13 @@ from ledger import NewEvent, schema
 from ledger.clock import to_micros
 from ledger.errors import VersionConflict
 from ledger.events import BatchPlanned, RequestBatched, batch_stream, request_stream
-from ledger.projections import RequestRow
+from ledger.ids import derive
+from ledger.projections import RequestRow, select_requests
 from scheduler.context import Context
 from scheduler.policy import Policy, Waiting, batch_due
 from scheduler.wire import ITEM_OVERHEAD
 
-__all__ = ["accumulate", "plan_events"]
+__all__ = ["accumulate", "batched_event_id", "plan_events"]
 
 Group = tuple[str, str, str]
 
@@ -72,17 +73,23 @@ def plan_events(
     tried = 0 if parent is not None else 1
     for index, row in enumerate(rows):
         data = RequestBatched(batch_id=str(batch_id), index=index, attempt=row.attempts + tried)
-        stream, event_id = request_stream(row.id), context.ledger.ids.new()
-        events.append(NewEvent(stream, row.version + 1, data, event_id, now, UUID(row.id), batch_id))
+        event_id = batched_event_id(batch_id, index)
+        events.append(NewEvent(request_stream(row.id), row.version + 1, data, event_id, now, UUID(row.id), batch_id))
     return events
 
 
+def batched_event_id(batch_id: UUID, index: int) -> UUID:
+    """Id of the event that made a request item `index` of a batch: who knows the place can find the request."""
+    return derive(batch_id, index, "batched")
+
+
 def _groups(context: Context) -> Iterator[tuple[Group, Waiting]]:
-    column = schema.requests.c
+    column, state = schema.requests.c, schema.request_states
     now = context.now()
-    waited_from = func.min(func.coalesce(column.due_at, column.recorded_at))
+    waited_from = func.min(func.coalesce(state.c.due_at, column.recorded_at))
     headers = (column.provider, column.api_version, column.betas)
-    query = _due(select(*headers, func.count(), func.sum(column.size), waited_from), to_micros(now))
+    figures = select(*headers, func.count(), func.sum(column.size), waited_from)
+    query = _due(figures.join_from(state, schema.requests, state.c.seq == column.seq), to_micros(now))
     query = query.where(column.provider == context.provider.name).group_by(*headers)
     with context.ledger.read() as connection:
         rows = connection.execute(query).all()
@@ -95,7 +102,7 @@ def _take(context: Context, group: Group, policy: Policy) -> list[RequestRow]:
     """The oldest waiting requests of a group, as many as fit into one batch (one at least)."""
     column, limits = schema.requests.c, context.provider.limits
     most, room = min(policy.max_requests, limits.max_items), min(policy.max_bytes, limits.max_bytes)
-    query = _due(select(schema.requests), to_micros(context.now())).where(
+    query = _due(select_requests(), to_micros(context.now())).where(
         column.provider == group[0], column.api_version == group[1], column.betas == group[2]
     )
     rows: list[RequestRow] = []
@@ -110,5 +117,5 @@ def _take(context: Context, group: Group, policy: Policy) -> list[RequestRow]:
 
 
 def _due(query: Select[*tuple[Any, ...]], now: int) -> Select[*tuple[Any, ...]]:
-    column = schema.requests.c
+    column = schema.request_states.c
     return query.where(column.status == "queued", or_(column.due_at.is_(None), column.due_at <= now))

@@ -7,7 +7,7 @@ file cut off at the end of a line looks whole, and only the count tells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -32,9 +32,10 @@ from ledger.events import (
 from ledger.ids import derive
 from ledger.payloads import EncodedPayload, encode_payload
 from ledger.pricing import normalise
-from ledger.projections import TERMINAL, BatchRow, RequestRow
+from ledger.projections import TERMINAL, BatchRow, RequestRow, select_requests
 from ledger.queries import batch as read_batch
 from scheduler.account import wrong_account
+from scheduler.accumulator import batched_event_id
 from scheduler.context import Context, batch_event, request_event
 from scheduler.leases import Lease
 from scheduler.policy import poll_delay
@@ -86,8 +87,8 @@ def _again(context: Context, batch: BatchRow, lease: Lease, problem: str) -> Non
 
 
 def _unsettled(context: Context, batch: BatchRow) -> int:
-    item = schema.batch_items.c
-    query = select(func.count()).where(item.batch_id == batch.id, item.outcome.is_(None))
+    state = schema.request_states.c
+    query = select(func.count()).where(state.batch_id == batch.id, state.status == "batched")
     with context.ledger.read() as connection:
         return connection.scalar(query) or 0
 
@@ -116,23 +117,45 @@ def _settle(
 def _append(context: Context, batch: BatchRow, lease: Lease, results: dict[int, ItemResult]) -> None:
     events: list[NewEvent] = []
     bodies: list[EncodedPayload] = []
-    for index, row in _open_items(context, batch, sorted(results)):
+    rows = _open_items(context, batch, results)
+    rows |= _latecomers(context, batch, results.keys() - rows.keys())
+    for index, row in sorted(rows.items()):
         for ahead, (name, data) in enumerate(_outcome(batch, row, index, results[index], bodies), start=1):
             event_id = derive(UUID(batch.id), index, name)
             events.append(request_event(context, row, data, event_id, ahead=ahead))
     context.ledger.append(events, payloads=bodies, guard=lease.guard)
 
 
-def _open_items(context: Context, batch: BatchRow, indexes: Sequence[int]) -> list[tuple[int, RequestRow]]:
-    """Those of the items that are not settled yet, with their requests as they are now."""
-    item, request = schema.batch_items.c, schema.requests
-    query = (
-        select(item.item_index, *request.c)
-        .join_from(schema.batch_items, request, item.request == request.c.seq)
-        .where(item.batch_id == batch.id, item.item_index.in_(indexes), item.outcome.is_(None))
+def _open_items(context: Context, batch: BatchRow, indexes: Iterable[int]) -> dict[int, RequestRow]:
+    """Those of the items whose requests still wait for this batch, by index."""
+    state = schema.request_states.c
+    query = select_requests().where(
+        state.batch_id == batch.id, state.status == "batched", state.batch_index.in_(list(indexes))
     )
     with context.ledger.read() as connection:
-        return [(row[0], RequestRow(*row[1:])) for row in connection.execute(query).all()]
+        rows = [RequestRow(*row) for row in connection.execute(query).all()]
+    return {row.batch_index: row for row in rows if row.batch_index is not None}
+
+
+def _latecomers(context: Context, batch: BatchRow, indexes: Iterable[int]) -> dict[int, RequestRow]:
+    """Those of the items that nothing was ever recorded for, because their requests ended without this batch."""
+    batch_id = UUID(batch.id)
+    wanted = {batched_event_id(batch_id, index).bytes: index for index in indexes}
+    recorded = {
+        derive(batch_id, index, name).bytes: index for index in wanted.values() for name in ("outcome", "usage")
+    }
+    event = schema.events.c
+    with context.ledger.read() as connection:
+        known = connection.scalars(select(event.event_id).where(event.event_id.in_(list(recorded)))).all()
+        settled = {recorded[event_id] for event_id in known}
+        places = select(event.event_id, event.stream_id).where(event.event_id.in_(list(wanted)))
+        ids = {
+            stream.partition("/")[2]: wanted[event_id]
+            for event_id, stream in connection.execute(places).all()
+            if wanted[event_id] not in settled
+        }
+        rows = connection.execute(select_requests().where(schema.requests.c.id.in_(list(ids)))).all()
+    return {ids[row.id]: RequestRow(*row) for row in rows}
 
 
 def _outcome(
@@ -198,6 +221,6 @@ def _unreadable(batch: BatchRow, model: str, usage: bytes | None) -> str | None:
         return "the result carries no usage"
     try:
         normalise(provider=batch.provider, model=model, processing="batch", usage=msgspec.json.decode(usage))
-    except UsageUnreadable as error:
+    except (UsageUnreadable, msgspec.DecodeError) as error:
         return f"its usage cannot be read: {error}"
     return None

@@ -32,20 +32,22 @@ class LeaseLost(LedgerError):
 
 
 class Lease:
-    """One held lease. `deadline` is the wall-clock instant (microseconds) until which it is ours at least."""
+    """One held lease."""
 
-    def __init__(self, ledger: Ledger, lease_id: str, owner: str, fence: int, seconds: float, began: float) -> None:
+    def __init__(
+        self, ledger: Ledger, lease_id: str, owner: str, fence: int, *, seconds: float, began: float, until: int
+    ) -> None:
         self.id = lease_id
         self.fence = fence
         self._ledger = ledger
         self._owner = owner
         self._seconds = seconds
         self._ends = began + seconds
-        self._deadline = to_micros(ledger.clock.now() + timedelta(seconds=seconds))
+        self._deadline = until
 
     @property
     def deadline(self) -> int:
-        """When it ends unless it is renewed, in microseconds since 1970."""
+        """When it ends for others unless it is renewed, in microseconds since 1970."""
         return self._deadline
 
     def check(self) -> None:
@@ -56,7 +58,8 @@ class Lease:
     def guard(self, connection: Connection) -> None:
         """Raise `LeaseLost` unless the database says that it is ours: for use under the head lock."""
         row = _row(connection, self.id, lock=True)
-        if row is None or (row[0], row[1]) != (self._owner, self.fence):
+        # A lease that was given back has no end any more; the renewing thread must not bring it to life again.
+        if row is None or (row[0], row[1]) != (self._owner, self.fence) or not row[2]:
             raise LeaseLost(self.id)
 
     def renew(self) -> None:
@@ -97,14 +100,14 @@ class Leases:
         """The lease on that id, or None while somebody holds it (another thread of this worker included)."""
         began = self._ledger.clock.monotonic()
         now = to_micros(self._ledger.clock.now())
-        until = to_micros(self._ledger.clock.now() + timedelta(seconds=self._seconds))
+        until = now + round(self._seconds * 1_000_000)
         try:
             fence = self._take(lease_id, now, until)
         except DuplicateRow:  # somebody took it for the first time at the same moment
             return None
         if fence is None:
             return None
-        lease = Lease(self._ledger, lease_id, self._owner, fence, self._seconds, began)
+        lease = Lease(self._ledger, lease_id, self._owner, fence, seconds=self._seconds, began=began, until=until)
         with self._lock:
             self._held[lease_id] = lease
         return lease
@@ -125,8 +128,7 @@ class Leases:
 
     def release(self, lease: Lease, *, forget: bool = False) -> None:
         """Give a lease back; `forget` also drops its row, for work that will never come again."""
-        with self._lock:
-            self._held.pop(lease.id, None)
+        self._drop(lease)
         lease.release()
         if forget:
             column = schema.leases.c
@@ -141,9 +143,8 @@ class Leases:
             try:
                 lease.renew()
             except LeaseLost:
-                with self._lock:
-                    self._held.pop(lease.id, None)
-            except LedgerError as error:
+                self._drop(lease)
+            except Exception as error:  # whatever it is, the next third of the time may go better
                 _log.warning("lease on %s not renewed: %s", lease.id, error)
 
     def start(self) -> None:
@@ -157,6 +158,12 @@ class Leases:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def _drop(self, lease: Lease) -> None:
+        """Hold it no longer. Under its id another lease may be in hand by now, and stays there."""
+        with self._lock:
+            if self._held.get(lease.id) is lease:
+                del self._held[lease.id]
 
     def _renew_forever(self) -> None:
         while not self._stop.wait(self._seconds / 3):

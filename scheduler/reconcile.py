@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from itertools import islice
 
 import msgspec
 from sqlalchemy import select
@@ -16,7 +17,13 @@ from sqlalchemy import select
 from ledger import schema
 from ledger.clock import from_micros
 from ledger.errors import ProviderError
-from ledger.events import BatchPolled, BatchSubmissionReleased, BatchSubmitted
+from ledger.events import (
+    BatchPolled,
+    BatchSubmissionReleased,
+    BatchSubmissionUncertain,
+    BatchSubmitted,
+    batch_stream,
+)
 from ledger.projections import BatchRow
 from scheduler.account import wrong_account
 from scheduler.context import Context, batch_event
@@ -37,21 +44,20 @@ def reconcile(context: Context, batch: BatchRow, lease: Lease) -> None:
     """Look once. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
     if wrong_account(context, batch, lease):
         return
+    undecided = 0
     try:
-        candidates = _candidates(context, batch)
-        for candidate in candidates:
-            if candidate.state == "ended" and (nonce := _proof(context, batch, candidate)):
-                _adopt(context, batch, lease, candidate, nonce)
+        for candidate in _candidates(context, batch):
+            nonces = _nonces_in(context, candidate)
+            if found := nonces & set(msgspec.json.decode(batch.nonces)):
+                _adopt(context, batch, lease, candidate, found.pop())
                 return
-        waiting = [one for one in candidates if one.state != "ended"]
-    except (ProviderError, ResultsUnavailable) as error:
+            undecided += not nonces
+    except ProviderError as error:
         _later(context, batch, lease, str(error))
-        if isinstance(error, ProviderError):
-            raise
-        return
-    quiet_until = from_micros(batch.deadline or 0) + timedelta(seconds=context.policy().submit_quiet_seconds)
-    if waiting:
-        _later(context, batch, lease, f"waiting for the end of {len(waiting)} batches that may be this one")
+        raise
+    quiet_until = _silent_since(context, batch) + timedelta(seconds=context.policy().submit_quiet_seconds)
+    if undecided:
+        _later(context, batch, lease, f"waiting for the results of {undecided} batches that may be this one")
     elif context.now() < quiet_until:
         _later(context, batch, lease, "no candidate yet; it may still appear", at_most=quiet_until)
     else:
@@ -67,16 +73,26 @@ def _candidates(context: Context, batch: BatchRow) -> list[BatchStatus]:
     return [one for one in newer if one.id not in known]
 
 
-def _proof(context: Context, batch: BatchRow, candidate: BatchStatus) -> str | None:
-    """The nonce of this batch's that the candidate's results carry."""
-    nonces = set(msgspec.json.decode(batch.nonces))
-    for number, result in enumerate(context.provider.results(candidate.id)):
-        found = parse_wire_id(result.custom_id)
-        if found is not None and found[0] in nonces:
-            return found[0]
-        if number >= _PROOF_LINES:
-            break
-    return None
+def _nonces_in(context: Context, candidate: BatchStatus) -> set[str]:
+    """What stands before the index in the candidate's ids; nothing as long as not one line can be read."""
+    nonces: set[str] = set()
+    if candidate.state != "ended":
+        return nonces
+    try:
+        for result in islice(context.provider.results(candidate.id), _PROOF_LINES):
+            found = parse_wire_id(result.custom_id)
+            nonces.add(found[0] if found is not None else "")
+    except ResultsUnavailable as error:
+        _log.info("candidate %s: %s", candidate.id, error)
+    return nonces
+
+
+def _silent_since(context: Context, batch: BatchRow) -> datetime:
+    """When the sender saw its connection end, or was found to be gone: an upload may outlast the deadline by far."""
+    for event in context.ledger.events(stream=batch_stream(batch.id), newest_first=True):
+        if isinstance(event.data, BatchSubmissionUncertain):
+            return event.occurred_at
+    return from_micros(batch.deadline or 0)
 
 
 def _adopt(context: Context, batch: BatchRow, lease: Lease, candidate: BatchStatus, nonce: str) -> None:

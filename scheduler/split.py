@@ -15,7 +15,7 @@ __all__ = ["split"]
 def split(context: Context, batch: BatchRow, lease: Lease, reason: str) -> None:
     """Two halves instead of one refused batch; a single refused request is abandoned. One append, all or none."""
     rows = sorted(
-        (row for row in requests(context.ledger, batch_id=batch.id) if row.batch_id == batch.id),
+        requests(context.ledger, batch_id=batch.id, statuses=("batched",)),
         key=lambda row: row.batch_index or 0,
     )
     events = [batch_event(context, batch, BatchFailed(reason=reason))]

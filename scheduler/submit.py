@@ -45,6 +45,9 @@ _log = logging.getLogger(__name__)
 
 _PAGE = 500
 
+_LATE_TRIES = 10
+"""How often a late answer may find the batch changed between reading and writing."""
+
 
 def submit(context: Context, batch: BatchRow, lease: Lease) -> None:
     """Send a planned batch. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
@@ -102,24 +105,24 @@ def _send(context: Context, batch: BatchRow, lease: Lease) -> BatchStatus:
 
 def _items(context: Context, batch: BatchRow, nonce: str) -> Iterator[BatchItem]:
     """The items in order, read from the stored payloads page by page: a body never stands in memory whole."""
-    item, request = schema.batch_items.c, schema.requests.c
+    request, state = schema.requests.c, schema.request_states.c
     query = (
-        select(item.item_index, request.payload)
-        .join_from(schema.batch_items, schema.requests, item.request == request.seq)
-        .where(item.batch_id == batch.id)
-        .order_by(item.item_index)
+        select(state.batch_index, request.payload)
+        .join_from(schema.request_states, schema.requests, state.seq == request.seq)
+        .where(state.batch_id == batch.id, state.status == "batched")
+        .order_by(state.batch_index)
         .limit(_PAGE)
     )
     after = -1
     while True:
         with context.ledger.read() as connection:
-            rows = connection.execute(query.where(item.item_index > after)).all()
+            rows = connection.execute(query.where(state.batch_index > after)).all()
             bodies = read_payloads(connection, [row.payload for row in rows])
         for row in rows:
-            yield BatchItem(wire_id(nonce, row.item_index), bodies[row.payload])
+            yield BatchItem(wire_id(nonce, row.batch_index), bodies[row.payload])
         if len(rows) < _PAGE:
             return
-        after = rows[-1].item_index
+        after = rows[-1].batch_index
 
 
 def _refused(context: Context, batch: BatchRow, lease: Lease, reason: str, retry_after: float | None = None) -> None:
@@ -136,19 +139,37 @@ def _submitted(context: Context, batch: BatchRow, lease: Lease, status: BatchSta
         return
     except (LeaseLost, VersionConflict):
         _log.warning("batch %s: the lease ended before the answer came", batch.id)
-    # The id is in hand, and that is proof: if the intent is still open it is this batch's, whoever holds the lease.
+    # The id is in hand, and that is proof. Whoever holds the lease may act at the same moment: then look again.
+    for _ in range(_LATE_TRIES):
+        try:
+            twin = _came_late(context, batch, data)
+            break
+        except VersionConflict:
+            _log.info("batch %s: it changed just now; looking again", batch.id)
+    else:
+        raise LeaseLost(batch.id)
+    if twin:
+        _cancel(context, batch, status.id)
+
+
+def _came_late(context: Context, batch: BatchRow, data: BatchSubmitted) -> bool:
+    """Record an answer whose lease is gone. True if it made a twin of a batch that went on without it."""
     present = read_batch(context.ledger, batch.id)
-    if present.provider_batch_id == status.id:
-        return
+    if present.provider_batch_id == data.provider_batch_id:
+        return False
     if present.nonce == batch.nonce and present.status in ("submitting", "uncertain"):
         context.ledger.append([batch_event(context, present, data)])
-        return
-    twin = BatchDuplicateDetected(provider_batch_id=status.id, nonce=batch.nonce or "")
+        return False
+    twin = BatchDuplicateDetected(provider_batch_id=data.provider_batch_id, nonce=data.nonce)
     context.ledger.append([batch_event(context, present, twin)])
+    return True
+
+
+def _cancel(context: Context, batch: BatchRow, twin: str) -> None:
     try:
-        context.provider.cancel(status.id)
+        context.provider.cancel(twin)
     except ProviderRefused as error:
-        _log.warning("batch %s: twin %s not canceled: %s", batch.id, status.id, error)
+        _log.warning("batch %s: twin %s not canceled: %s", batch.id, twin, error)
 
 
 def _submission(context: Context, batch: BatchRow, status: BatchStatus) -> BatchSubmitted:

@@ -27,15 +27,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name=op.f("pk_anchors")),
     )
     op.create_table(
-        "batch_items",
-        sa.Column("batch_id", TEXT, nullable=False),
-        sa.Column("item_index", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("request", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("outcome", TEXT, nullable=True),
-        sa.PrimaryKeyConstraint("batch_id", "item_index", name=op.f("pk_batch_items")),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "batches",
         sa.Column("id", TEXT, nullable=False),
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -161,7 +152,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("provider", "position", name=op.f("pk_price_books")),
     )
     op.create_table(
-        "price_rows",
+        "price_keys",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("provider", TEXT, nullable=False),
         sa.Column("model", TEXT, nullable=False),
@@ -170,8 +161,7 @@ def upgrade() -> None:
         sa.Column("tier", TEXT, nullable=False),
         sa.Column("speed", TEXT, nullable=False),
         sa.Column("prompt_over", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_price_rows")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_price_keys")),
     )
     op.create_table(
         "projections",
@@ -180,6 +170,47 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("status", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_projections")),
+    )
+    op.create_table(
+        "request_states",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("attempts", sa.SmallInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), autoincrement=False, nullable=True),
+        sa.Column("batch_id", TEXT, nullable=True),
+        sa.Column("batch_index", sa.Integer(), nullable=True),
+        sa.Column("result", sa.LargeBinary(), nullable=True),
+        sa.Column("response_model", TEXT, nullable=True),
+        sa.Column("error_type", TEXT, nullable=True),
+        sa.Column("error_message", TEXT, nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), autoincrement=False, nullable=True),
+        sa.Column("usage", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_request_states")),
+    )
+    op.create_index(
+        "ix_request_states_batched",
+        "request_states",
+        ["batch_id", "batch_index"],
+        unique=False,
+        sqlite_where=sa.text("status = 'batched'"),
+        postgresql_where=sa.text("status = 'batched'"),
+    )
+    op.create_index(
+        "ix_request_states_queued",
+        "request_states",
+        ["seq"],
+        unique=False,
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
+    )
+    op.create_index(
+        "ix_request_states_undecided",
+        "request_states",
+        ["seq"],
+        unique=False,
+        sqlite_where=sa.text("status IN ('failed', 'expired')"),
+        postgresql_where=sa.text("status IN ('failed', 'expired')"),
     )
     op.create_table(
         "requests",
@@ -201,45 +232,9 @@ def upgrade() -> None:
         sa.Column("markers", sa.SmallInteger(), nullable=False),
         sa.Column("prefix", sa.LargeBinary(), nullable=True),
         sa.Column("recorded_at", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("status", TEXT, nullable=False),
-        sa.Column("attempts", sa.SmallInteger(), nullable=False),
-        sa.Column("due_at", sa.BigInteger(), autoincrement=False, nullable=True),
-        sa.Column("batch_id", TEXT, nullable=True),
-        sa.Column("batch_index", sa.Integer(), nullable=True),
-        sa.Column("result", sa.LargeBinary(), nullable=True),
-        sa.Column("response_model", TEXT, nullable=True),
-        sa.Column("error_type", TEXT, nullable=True),
-        sa.Column("error_message", TEXT, nullable=True),
-        sa.Column("finished_at", sa.BigInteger(), autoincrement=False, nullable=True),
-        sa.Column("items", sa.SmallInteger(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_requests")),
         sa.UniqueConstraint("custom_id", "key", name=op.f("uq_requests_custom_id_key")),
         sa.UniqueConstraint("id", name=op.f("uq_requests_id")),
-    )
-    op.create_index(
-        "ix_requests_batched",
-        "requests",
-        ["batch_id"],
-        unique=False,
-        sqlite_where=sa.text("status = 'batched'"),
-        postgresql_where=sa.text("status = 'batched'"),
-    )
-    op.create_index(
-        "ix_requests_queued",
-        "requests",
-        ["provider", "api_version", "betas", "seq"],
-        unique=False,
-        sqlite_where=sa.text("status = 'queued'"),
-        postgresql_where=sa.text("status = 'queued'"),
-    )
-    op.create_index(
-        "ix_requests_undecided",
-        "requests",
-        ["seq"],
-        unique=False,
-        sqlite_where=sa.text("status IN ('failed', 'expired')"),
-        postgresql_where=sa.text("status IN ('failed', 'expired')"),
     )
     op.create_table(
         "tag_values",
@@ -252,27 +247,11 @@ def upgrade() -> None:
         "unread_writes",
         sa.Column("prefix", sa.LargeBinary(), nullable=False),
         sa.Column("request", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("price_row", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("price_key", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("billed_at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("write_5m", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("write_1h", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("prefix", "request", name=op.f("pk_unread_writes")),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "usage_items",
-        sa.Column("request", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("item", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("role", TEXT, nullable=False),
-        sa.Column("price_row", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("billed_at", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("uncached", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("write_5m", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("write_1h", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("read", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("output", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("web_searches", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("request", "item", name=op.f("pk_usage_items")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -281,7 +260,8 @@ def upgrade() -> None:
         sa.Column("grain", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("bucket", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("value", TEXT, nullable=False),
-        sa.Column("price_row", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("price_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("role", TEXT, nullable=False),
         sa.Column("requests", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("partial", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -296,7 +276,7 @@ def upgrade() -> None:
         sa.Column("unread_5m", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("unread_1h", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint(
-            "tag", "grain", "bucket", "value", "price_row", "role", name=op.f("pk_usage_rollups")
+            "tag", "grain", "bucket", "value", "price_key", "epoch", "role", name=op.f("pk_usage_rollups")
         ),
         sqlite_with_rowid=False,
     )
@@ -314,30 +294,30 @@ def upgrade() -> None:
 def downgrade() -> None:
 
     op.drop_table("usage_rollups")
-    op.drop_table("usage_items")
     op.drop_table("unread_writes")
     op.drop_table("tag_values")
+    op.drop_table("requests")
     op.drop_index(
-        "ix_requests_undecided",
-        table_name="requests",
+        "ix_request_states_undecided",
+        table_name="request_states",
         sqlite_where=sa.text("status IN ('failed', 'expired')"),
         postgresql_where=sa.text("status IN ('failed', 'expired')"),
     )
     op.drop_index(
-        "ix_requests_queued",
-        table_name="requests",
+        "ix_request_states_queued",
+        table_name="request_states",
         sqlite_where=sa.text("status = 'queued'"),
         postgresql_where=sa.text("status = 'queued'"),
     )
     op.drop_index(
-        "ix_requests_batched",
-        table_name="requests",
+        "ix_request_states_batched",
+        table_name="request_states",
         sqlite_where=sa.text("status = 'batched'"),
         postgresql_where=sa.text("status = 'batched'"),
     )
-    op.drop_table("requests")
+    op.drop_table("request_states")
     op.drop_table("projections")
-    op.drop_table("price_rows")
+    op.drop_table("price_keys")
     op.drop_table("price_books")
     op.drop_table("payloads")
     op.drop_index(op.f("ix_payload_blocks_block"), table_name="payload_blocks")
@@ -354,7 +334,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("due_at IS NOT NULL"),
     )
     op.drop_table("batches")
-    op.drop_table("batch_items")
     op.drop_table("anchors")
 
     for statement in drop_triggers(op.get_bind().dialect.name):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ledger.projections.buckets import DAY, HOUR, OTHER, QUARTER, TOTAL, bucket
 from ledger.projections.fold import PROJECTIONS, fold, position, register
-from ledger.projections.prices import price_row_id, stored_book
+from ledger.projections.prices import UNPRICED, stored_book
 from ledger.projections.rows import TERMINAL, BatchRow, Fact, RequestRow
+from ledger.projections.working_set import select_requests
 
 __all__ = [
     "DAY",
@@ -15,13 +16,14 @@ __all__ = [
     "QUARTER",
     "TERMINAL",
     "TOTAL",
+    "UNPRICED",
     "BatchRow",
     "Fact",
     "RequestRow",
     "bucket",
     "fold",
     "position",
-    "price_row_id",
     "register",
+    "select_requests",
     "stored_book",
 ]

@@ -25,10 +25,10 @@ _DIGEST: Final = 8
 
 
 class UnreadChange(msgspec.Struct, frozen=True):
-    """So many more (or fewer) written tokens that nobody has read, under the writer's price row and time."""
+    """So many more (or fewer) written tokens that nobody has read, under the writer's price key and time."""
 
     request: RequestRow
-    price_row: int
+    price_key: int
     billed_at: int
     write_5m: int
     write_1h: int
@@ -42,7 +42,7 @@ class CacheReads:
         self._reads: dict[bytes, int] = {}
         self._writes: list[tuple[bytes, RequestRow, int, int, Tokens]] = []
 
-    def note(self, row: RequestRow, tokens: Tokens, price_row: int, billed_at: int, role: str) -> None:
+    def note(self, row: RequestRow, tokens: Tokens, price_key: int, billed_at: int, role: str) -> None:
         """One billed item's own usage. What a duplicate wrote is not counted: all of its cost is waste already."""
         if row.prefix is None or not (tokens.read or tokens.writes):
             return
@@ -51,7 +51,7 @@ class CacheReads:
             for key in keys[:-1] if tokens.writes else keys:
                 self._reads[key] = self._reads.get(key, 0) + 1
         if tokens.writes and role == "result":
-            self._writes.append((keys[-1], row, price_row, billed_at, tokens))
+            self._writes.append((keys[-1], row, price_key, billed_at, tokens))
 
     def flush(self) -> list[UnreadChange]:
         """Write both tables; the changes are the caller's to count."""
@@ -70,20 +70,20 @@ class CacheReads:
             if not found:
                 continue
             connection.execute(delete(table).where(some))
-            writers = self._rows.load_by_seq(write.request for write in found)
+            writers = self._rows.requests_by_seq(write.request for write in found)
             for write in found:
                 yield UnreadChange(
-                    writers[write.request], write.price_row, write.billed_at, -write.write_5m, -write.write_1h
+                    writers[write.request], write.price_key, write.billed_at, -write.write_5m, -write.write_1h
                 )
 
     def _still_unread(self) -> Iterator[UnreadChange]:
         """This chunk's writes, but those that some request has read already."""
         read = self._known_reads({key for key, *_ in self._writes})
         rows = []
-        for key, row, price_row, billed_at, tokens in self._writes:
+        for key, row, price_key, billed_at, tokens in self._writes:
             if key not in read:
-                rows.append((key, row.seq, price_row, billed_at, tokens.write_5m, tokens.write_1h))
-                yield UnreadChange(row, price_row, billed_at, tokens.write_5m, tokens.write_1h)
+                rows.append((key, row.seq, price_key, billed_at, tokens.write_5m, tokens.write_1h))
+                yield UnreadChange(row, price_key, billed_at, tokens.write_5m, tokens.write_1h)
         self._rows.database.insert_missing(self._rows.connection, schema.unread_writes, rows)
 
     def _known_reads(self, keys: set[bytes]) -> set[bytes]:

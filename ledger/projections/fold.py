@@ -15,7 +15,7 @@ from ledger.errors import LedgerCorrupt
 from ledger.projections.batches import BatchFold
 from ledger.projections.buckets import TagLimiter
 from ledger.projections.outcomes import OutcomeRollup
-from ledger.projections.prices import PriceRows, adopt
+from ledger.projections.prices import PriceKeys, adopt
 from ledger.projections.requests import RequestFold
 from ledger.projections.rows import Fact
 from ledger.projections.usage import UsageFold
@@ -58,7 +58,7 @@ class _Chunk:
     def __init__(self, database: Database, connection: Connection) -> None:
         self._rows = WorkingSet(database, connection)
         self._tags = TagLimiter(self._rows)
-        self._prices = PriceRows(self._rows)
+        self._prices = PriceKeys(self._rows)
         self._outcomes = OutcomeRollup(self._rows, self._tags)
         self._usage = UsageFold(self._rows, self._tags, self._prices, self._outcomes)
         self._handlers = self._route()

@@ -1,7 +1,8 @@
-"""Price rows: under which row of which book usage counts, and what changes when a new book is adopted."""
+"""Prices: under which key and which row of the book usage counts, and what changes when a book is adopted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -18,20 +19,18 @@ from ledger.projections.buckets import DAY, HOUR, QUARTER, TOTAL
 from ledger.projections.rows import Fact
 from ledger.projections.working_set import WorkingSet
 
-__all__ = ["PriceRows", "adopt", "price_row_id", "stored_book"]
+__all__ = ["UNPRICED", "PriceKeys", "adopt", "price_key_id", "stored_book"]
 
 _MICROS: Final = 1_000_000
 
-
-def price_row_id(key: PriceKey, epoch: datetime | None) -> int:
-    """A stable 63-bit id: the same on every machine, in every rebuild."""
-    return _row_id(key, to_micros(epoch) if epoch is not None else None)
+UNPRICED: Final = -1
+"""What stands for an epoch where no row of the book prices the usage."""
 
 
 @lru_cache(maxsize=4096)
-def _row_id(key: PriceKey, epoch: int | None) -> int:
-    text = msgspec.json.encode((msgspec.structs.astuple(key), epoch))
-    return int.from_bytes(sha256(text).digest()[:8]) >> 1
+def price_key_id(key: PriceKey) -> int:
+    """A stable 63-bit id: the same on every machine, in every rebuild."""
+    return int.from_bytes(sha256(msgspec.json.encode(msgspec.structs.astuple(key))).digest()[:8]) >> 1
 
 
 @lru_cache(maxsize=8)
@@ -49,122 +48,129 @@ def stored_book(connection: Connection, provider: str, *, as_of: int | None = No
     return _parsed(row.digest, row.book) if row else None
 
 
-class PriceRows:
-    """The price rows that one chunk's usage falls under."""
+class PriceKeys:
+    """The price keys that one chunk's usage falls under."""
 
     def __init__(self, rows: WorkingSet) -> None:
         self._rows = rows
         self._books: dict[str, PriceBook | None] = {}
-        self._touched: dict[int, tuple[PriceKey, int | None]] = {}
+        self._touched: dict[int, PriceKey] = {}
 
-    def row(self, key: PriceKey, at: datetime) -> int:
-        """The price row's id for usage under `key` billed at that instant."""
+    def place(self, key: PriceKey, at: datetime) -> tuple[int, int]:
+        """(price key id, epoch) of usage billed at that instant; the epoch is `UNPRICED` where no row prices it."""
+        identity = price_key_id(key)
+        self._touched.setdefault(identity, key)
+        return identity, self._epoch(key, at)
+
+    def epochs(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        """The epoch for each (price key id, billed_at), of keys that were met in earlier chunks too."""
+        wanted = list(places)
+        keys = dict(self._touched)
+        missing = {identity for identity, _ in wanted} - keys.keys()
+        table = schema.price_keys
+        for identity, *fields in self._rows.connection.execute(select(table).where(table.c.id.in_(missing))).all():
+            keys[identity] = PriceKey(*fields)
+        return {(identity, at): self._epoch(keys[identity], from_micros(at)) for identity, at in wanted}
+
+    def _epoch(self, key: PriceKey, at: datetime) -> int:
         if key.provider not in self._books:
             self._books[key.provider] = stored_book(self._rows.connection, key.provider)
         book = self._books[key.provider]
-        epoch = book.epoch(key, at) if book is not None else None
-        identity = price_row_id(key, epoch)
-        if identity not in self._touched:
-            self._touched[identity] = (key, to_micros(epoch) if epoch is not None else None)
-        return identity
+        return _stored(book.epoch(key, at) if book is not None else None)
 
     def flush(self) -> None:
-        """Write the rows met."""
-        _write_rows(self._rows, self._touched)
-        self._touched = {}
-        self._books = {}
+        """Write the keys met."""
+        values = [(identity, *msgspec.structs.astuple(key)) for identity, key in self._touched.items()]
+        self._rows.database.insert_missing(self._rows.connection, schema.price_keys, values)
 
 
-def _write_rows(rows: WorkingSet, touched: dict[int, tuple[PriceKey, int | None]]) -> None:
-    values = [(i, *msgspec.structs.astuple(key), epoch) for i, (key, epoch) in touched.items()]
-    rows.database.insert_missing(rows.connection, schema.price_rows, values)
+def _stored(epoch: datetime | None) -> int:
+    return to_micros(epoch) if epoch is not None else UNPRICED
 
 
 def adopt(rows: WorkingSet, fact: Fact, data: PriceBookAdopted) -> None:
-    """Put a book in force: usage that it prices otherwise moves to its price rows, no event is read.
+    """Put a book in force: counts that it prices otherwise move to its rows, and no event is read.
 
     Expects everything folded so far to be written.
     """
     text = bytes(data.book).decode()
     rows.database.insert(rows.connection, schema.price_books, [(fact.entity, fact.position, data.digest, text)])
-    moves = _moves(rows, fact.entity, _parsed(data.digest, text))
-    for old, new, start, end in moves:
-        _move(rows.connection, old, new, start, end)
-    affected = sorted({row for old, new, _, _ in moves for row in (old, new)})
+    moves = _moves(rows.connection, fact.entity, _parsed(data.digest, text))
+    for move in moves:
+        _apply(rows.connection, move)
+    affected = sorted({move.key for move in moves})
     for grain in (HOUR, DAY, TOTAL) if affected else ():
         _sum_up(rows.connection, grain, affected)
 
 
-def _moves(rows: WorkingSet, provider: str, book: PriceBook) -> list[tuple[int, int, int, int]]:
-    """(old price row, new price row, first bucket, end of the last bucket), in seconds; adjoining ones joined."""
-    usage, price = schema.usage_rollups.c, schema.price_rows.c
+class _Move(msgspec.Struct):
+    """Counts of one price key in the buckets [start, end), in seconds, go from one epoch to another."""
+
+    key: int
+    old: int
+    new: int
+    start: int
+    end: int
+
+
+def _moves(connection: Connection, provider: str, book: PriceBook) -> list[_Move]:
+    """What changes its epoch under the book; adjoining buckets are joined."""
+    usage, price = schema.usage_rollups.c, schema.price_keys.c
     query = (
-        select(*price, usage.bucket)
+        select(*price, usage.epoch, usage.bucket)
         .distinct()
-        .join_from(schema.usage_rollups, schema.price_rows, usage.price_row == price.id)
+        .join_from(schema.usage_rollups, schema.price_keys, usage.price_key == price.id)
         .where(usage.grain == QUARTER, usage.tag == "", price.provider == provider)
-        .order_by(price.id, usage.bucket)
+        .order_by(price.id, usage.epoch, usage.bucket)
     )
-    moves: list[tuple[int, int, int, int]] = []
-    touched: dict[int, tuple[PriceKey, int | None]] = {}
-    for old, *fields, _epoch, start in rows.connection.execute(query).all():
-        key = PriceKey(*fields)
-        epoch = book.epoch(key, from_micros(start * _MICROS))
-        new = price_row_id(key, epoch)
-        if moves and moves[-1][:2] == (old, new):
-            moves[-1] = (old, new, moves[-1][2], start + QUARTER)
+    moves: list[_Move] = []
+    for key_id, *fields, old, start in connection.execute(query).all():
+        new = _stored(book.epoch(PriceKey(*fields), from_micros(start * _MICROS)))
+        last = moves[-1] if moves else None
+        if last is not None and (last.key, last.old, last.new) == (key_id, old, new):
+            last.end = start + QUARTER
         else:
-            moves.append((old, new, start, start + QUARTER))
-            touched[new] = (key, to_micros(epoch) if epoch is not None else None)
-    _write_rows(rows, touched)
-    return [move for move in moves if move[0] != move[1]]
+            moves.append(_Move(key_id, old, new, start, start + QUARTER))
+    return [move for move in moves if move.old != move.new]
 
 
-def _move(connection: Connection, old: int, new: int, start: int, end: int) -> None:
-    rollup = schema.usage_rollups
+def _apply(connection: Connection, move: _Move) -> None:
+    column = schema.usage_rollups.c
     connection.execute(
-        update(rollup)
+        update(schema.usage_rollups)
         .where(
-            rollup.c.grain == QUARTER,
-            rollup.c.price_row == old,
-            rollup.c.bucket >= start,
-            rollup.c.bucket < end,
+            column.grain == QUARTER,
+            column.price_key == move.key,
+            column.epoch == move.old,
+            column.bucket >= move.start,
+            column.bucket < move.end,
         )
-        .values(price_row=new)
+        .values(epoch=move.new)
     )
-    for table in (schema.usage_items, schema.unread_writes):
-        connection.execute(
-            update(table)
-            .where(
-                table.c.price_row == old,
-                table.c.billed_at >= start * _MICROS,
-                table.c.billed_at < end * _MICROS,
-            )
-            .values(price_row=new)
-        )
 
 
-def _sum_up(connection: Connection, grain: int, price_rows: list[int]) -> None:
+def _sum_up(connection: Connection, grain: int, price_keys: list[int]) -> None:
     """Make a coarser grain's rows anew from the quarter hours."""
     rollup = schema.usage_rollups
     column = rollup.c
-    keys = {"tag", "grain", "bucket", "value", "price_row", "role"}
+    keys = ("tag", "grain", "bucket", "value", "price_key", "epoch", "role")
     measures = [c for c in column if c.name not in keys]
-    connection.execute(delete(rollup).where(column.grain == grain, column.price_row.in_(price_rows)))
+    connection.execute(delete(rollup).where(column.grain == grain, column.price_key.in_(price_keys)))
     start = column.bucket - column.bucket % grain if grain else literal(0, BigInteger)
+    groups = (column.tag, start, column.value, column.price_key, column.epoch, column.role)
+    sums = select(
+        column.tag,
+        literal(grain, Integer),
+        start,
+        column.value,
+        column.price_key,
+        column.epoch,
+        column.role,
+        *(cast(func.sum(c), BigInteger) for c in measures),
+    )
     connection.execute(
         insert(rollup).from_select(
-            ["tag", "grain", "bucket", "value", "price_row", "role", *(c.name for c in measures)],
-            select(
-                column.tag,
-                literal(grain, Integer),
-                start,
-                column.value,
-                column.price_row,
-                column.role,
-                *(cast(func.sum(c), BigInteger) for c in measures),
-            )
-            .where(column.grain == QUARTER, column.price_row.in_(price_rows))
-            .group_by(column.tag, start, column.value, column.price_row, column.role),
+            [*keys, *(c.name for c in measures)],
+            sums.where(column.grain == QUARTER, column.price_key.in_(price_keys)).group_by(*groups),
         )
     )

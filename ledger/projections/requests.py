@@ -67,11 +67,10 @@ class RequestFold:
         row.attempts = data.attempt
         row.batch_id, row.batch_index = data.batch_id, data.index
         row.due_at = None
-        self._rows.items.append((data.batch_id, data.index, row.seq, None))
 
     def succeeded(self, fact: Fact, data: RequestSucceeded) -> None:
         row = self._touch(fact)
-        self._rows.settle(data.batch_id, data.batch_index, row, "succeeded")
+        self._rows.settle(data.batch_id)
         if row.status not in TERMINAL:
             row.result = bytes.fromhex(data.result)
             row.response_model = data.model
@@ -80,7 +79,7 @@ class RequestFold:
 
     def failed(self, fact: Fact, data: RequestFailed) -> None:
         row = self._touch(fact)
-        self._rows.settle(data.batch_id, data.batch_index, row, "errored")
+        self._rows.settle(data.batch_id)
         if row.status in TERMINAL or _elsewhere(row, data.batch_id):
             return
         row.error_type, row.error_message = data.error_type, data.message
@@ -92,14 +91,14 @@ class RequestFold:
 
     def expired(self, fact: Fact, data: RequestExpired) -> None:
         row = self._touch(fact)
-        self._rows.settle(data.batch_id, data.batch_index, row, "expired")
+        self._rows.settle(data.batch_id)
         if row.status not in TERMINAL and not _elsewhere(row, data.batch_id):
             row.status = "expired"
             row.error_type, row.error_message = "expired", "the batch expired before this item was processed"
 
     def canceled(self, fact: Fact, data: RequestCanceled) -> None:
         row = self._touch(fact)
-        self._rows.settle(data.batch_id, data.batch_index, row, "canceled")
+        self._rows.settle(data.batch_id)
         if row.status not in TERMINAL and not _elsewhere(row, data.batch_id):
             self._finish(row, "canceled", fact, data.batch_id)
 

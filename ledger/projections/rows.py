@@ -8,7 +8,7 @@ import msgspec
 
 from ledger.events import EventData
 
-__all__ = ["TERMINAL", "BatchRow", "Fact", "RequestRow"]
+__all__ = ["FACTS", "TERMINAL", "BatchRow", "Fact", "RequestRow"]
 
 TERMINAL: Final = frozenset({"succeeded", "errored", "canceled", "abandoned"})
 """Request statuses that no later event changes: the first terminal outcome wins."""
@@ -25,8 +25,12 @@ class Fact(msgspec.Struct, frozen=True):
     data: EventData
 
 
+FACTS: Final = 18
+"""Fields of a `RequestRow` that stand in `requests`; the rest stand in `request_states`, behind its key."""
+
+
 class RequestRow(msgspec.Struct):
-    """One request. Status:
+    """One request: what was recorded of it, then how it stands. Status:
 
     queued     waiting to be batched (not before `due_at`)  → batched
     called     a standard call is under way                 → succeeded, errored
@@ -65,7 +69,8 @@ class RequestRow(msgspec.Struct):
     error_type: str | None = None
     error_message: str | None = None
     finished_at: int | None = None
-    items: int = 0
+    usage: str = "[]"
+    """What was billed for it: a JSON array of (role, price key, billed_at, the six counts of `Tokens`)."""
 
 
 class BatchRow(msgspec.Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -13,9 +14,9 @@ from ledger.errors import UsageUnreadable
 from ledger.events import CacheUsageRecorded
 from ledger.pricing import Tokens, normalise
 from ledger.projections.buckets import TagLimiter, bucket, coarser
-from ledger.projections.cache_reads import CacheReads, UnreadChange
+from ledger.projections.cache_reads import CacheReads
 from ledger.projections.outcomes import OutcomeRollup
-from ledger.projections.prices import PriceRows
+from ledger.projections.prices import UNPRICED, PriceKeys
 from ledger.projections.rows import Fact, RequestRow
 from ledger.projections.working_set import WorkingSet
 
@@ -25,26 +26,25 @@ _MEASURES: Final = 12
 _UNREAD: Final = slice(10, 12)
 
 Measures = tuple[int, ...]
-RollupKey = tuple[str, str, int, int, str]
+RollupKey = tuple[str, str, int, int, int, str]
 
 
 class UsageFold:
-    """`cache_usage.recorded` → rows of `usage_items`, counts in `usage_rollups`."""
+    """`cache_usage.recorded` → the `usage` of its request, counts in `usage_rollups`."""
 
-    def __init__(self, rows: WorkingSet, tags: TagLimiter, prices: PriceRows, outcomes: OutcomeRollup) -> None:
+    def __init__(self, rows: WorkingSet, tags: TagLimiter, prices: PriceKeys, outcomes: OutcomeRollup) -> None:
         self._rows = rows
         self._tags = tags
         self._prices = prices
         self._outcomes = outcomes
         self._cache = CacheReads(rows)
-        self._items: list[tuple[object, ...]] = []
         self._deltas: defaultdict[RollupKey, list[int]] = defaultdict(lambda: [0] * _MEASURES)
 
     def recorded(self, fact: Fact, data: CacheUsageRecorded) -> None:
         row = self._rows.requests[fact.entity]
         row.version = fact.version
         if data.role == "duplicate":
-            self._rows.settle(data.batch_id, data.batch_index, row, "duplicate")
+            self._rows.settle(data.batch_id)
         billed_at = to_micros(data.billed_at)
         try:
             entries = normalise(
@@ -53,48 +53,55 @@ class UsageFold:
                 processing=data.processing,
                 usage=msgspec.json.decode(data.usage),
             )
-        except (UsageUnreadable, msgspec.DecodeError):
+        except UsageUnreadable:
             self._outcomes.add(row, "cost_unknown", billed_at)
             return
-        models: set[str] = set()
-        for entry in entries:
-            price_row = self._prices.row(entry.key, data.billed_at)
+        items = []
+        main_is_priced = False
+        for number, entry in enumerate(entries):
+            key, epoch = self._prices.place(entry.key, data.billed_at)
             tokens = msgspec.structs.astuple(entry.tokens)
-            self._items.append((row.seq, row.items, data.role, price_row, billed_at, *tokens))
-            row.items += 1
-            if not models:
-                self._cache.note(row, entry.tokens, price_row, billed_at, data.role)
+            items.append((data.role, key, billed_at, *tokens))
+            if number == 0:
+                main_is_priced = epoch != UNPRICED
+                self._cache.note(row, entry.tokens, key, billed_at, data.role)
                 heads = _heads(row, entry.tokens, data.role)
             else:
-                heads = (0, int(entry.key.model not in models and data.role == "result"), 0, 0)
-            models.add(entry.key.model)
-            self._count(row, price_row, billed_at, data.role, (*heads, *tokens, 0, 0))
+                heads = (0, int(epoch == UNPRICED and main_is_priced and data.role == "result"), 0, 0)
+            self._count(row, key, epoch, billed_at, data.role, (*heads, *tokens, 0, 0))
+        row.usage = _extended(row.usage, items)
 
-    def _count(self, row: RequestRow, price_row: int, at: int, role: str, measures: Measures) -> None:
+    def _count(self, row: RequestRow, key: int, epoch: int, at: int, role: str, measures: Measures) -> None:
         start = bucket(at)
         for tag, value in self._tags.scopes(row):
-            delta = self._deltas[tag, value, start, price_row, role]
+            delta = self._deltas[tag, value, start, key, epoch, role]
             for column, count in enumerate(measures):
                 delta[column] += count
 
-    def _unread(self, change: UnreadChange) -> None:
-        measures = (*(0,) * _UNREAD.start, change.write_5m, change.write_1h)
-        self._count(change.request, change.price_row, change.billed_at, "result", measures)
+    def _count_unread(self) -> None:
+        changes = self._cache.flush()
+        epochs = self._prices.epochs({(change.price_key, change.billed_at) for change in changes})
+        for change in changes:
+            epoch = epochs[change.price_key, change.billed_at]
+            measures = (*(0,) * _UNREAD.start, change.write_5m, change.write_1h)
+            self._count(change.request, change.price_key, epoch, change.billed_at, "result", measures)
 
     def flush(self) -> None:
-        for change in self._cache.flush():
-            self._unread(change)
-        database, connection = self._rows.database, self._rows.connection
-        database.insert(connection, schema.usage_items, self._items)
-        sums: defaultdict[tuple[str, int, int, str, int, str], list[int]] = defaultdict(lambda: [0] * _MEASURES)
-        for (tag, value, start, price_row, role), counts in self._deltas.items():
+        self._count_unread()
+        sums: defaultdict[tuple[object, ...], list[int]] = defaultdict(lambda: [0] * _MEASURES)
+        for (tag, value, start, *price), counts in self._deltas.items():
             for grain, begins in coarser(start):
-                total = sums[tag, grain, begins, value, price_row, role]
+                total = sums[tag, grain, begins, value, *price]
                 for column, count in enumerate(counts):
                     total[column] += count
-        database.add(connection, schema.usage_rollups, [(*key, *counts) for key, counts in sums.items()])
-        self._items = []
+        rows = [(*key, *counts) for key, counts in sums.items()]
+        self._rows.database.add(self._rows.connection, schema.usage_rollups, rows)
         self._deltas.clear()
+
+
+def _extended(usage: str, items: Sequence[tuple[object, ...]]) -> str:
+    known = [] if usage == "[]" else msgspec.json.decode(usage)
+    return msgspec.json.encode([*known, *items]).decode()
 
 
 def _heads(row: RequestRow, tokens: Tokens, role: str) -> tuple[int, int, int, int]:

@@ -6,16 +6,24 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from ledger import schema
 from ledger.backends import Database
-from ledger.projections.rows import BatchRow, RequestRow
+from ledger.projections.rows import FACTS, BatchRow, RequestRow
 
-__all__ = ["LOOKUP", "WorkingSet"]
+__all__ = ["LOOKUP", "WorkingSet", "select_requests"]
 
 LOOKUP: Final = 500
 """Keys per IN list."""
+
+
+def select_requests() -> Select[*tuple[Any, ...]]:
+    """Whole requests, in the order of `RequestRow`'s fields."""
+    state = schema.request_states
+    return select(*schema.requests.c, *list(state.c)[1:]).join_from(
+        schema.requests, state, schema.requests.c.seq == state.c.seq
+    )
 
 
 class WorkingSet:
@@ -26,66 +34,72 @@ class WorkingSet:
         self.connection = connection
         self.requests: dict[str, RequestRow] = {}
         self.batches: dict[str, BatchRow] = {}
-        self.items: list[tuple[str, int, int, str | None]] = []
-        self.outcomes: dict[tuple[str, int], tuple[int, str]] = {}
-        self._new_requests: list[str] = []
-        self._new_batches: list[str] = []
+        self._new_requests: set[str] = set()
+        self._new_batches: set[str] = set()
 
     def load(self, requests: Iterable[str], batches: Iterable[str]) -> None:
         """Read the rows of these ids. Ids without a row are about to get one."""
-        self._load(schema.requests, RequestRow, requests, self.requests)
-        self._load(schema.batches, BatchRow, batches, self.batches)
-
-    def load_by_seq(self, seqs: Iterable[int]) -> dict[int, RequestRow]:
-        """Requests by their `seq`: those at hand, and those that have to be read now."""
-        found = {row.seq: row for row in self.requests.values()}
-        wanted = [seq for seq in dict.fromkeys(seqs) if seq not in found]
-        for start in range(0, len(wanted), LOOKUP):
-            query = select(schema.requests).where(schema.requests.c.seq.in_(wanted[start : start + LOOKUP]))
-            for stored in self.connection.execute(query).all():
-                row = RequestRow(*stored)
-                found[row.seq] = row
-        return found
+        for row in self._rows(select_requests(), schema.requests.c.id, requests):
+            self.requests[row[1]] = RequestRow(*row)
+        self.load_batches(batches)
 
     def load_batches(self, batches: Iterable[str]) -> None:
         """Read batch rows that requests turned out to refer to."""
-        self._load(schema.batches, BatchRow, (i for i in batches if i not in self.batches), self.batches)
+        wanted = [batch for batch in batches if batch not in self.batches]
+        for row in self._rows(select(schema.batches), schema.batches.c.id, wanted):
+            self.batches[row[0]] = BatchRow(*row)
 
-    def _load(self, table: Table, row_type: type[Any], ids: Iterable[str], into: dict[str, Any]) -> None:
-        wanted = list(dict.fromkeys(ids))
+    def requests_by_seq(self, seqs: Iterable[int]) -> dict[int, RequestRow]:
+        """Requests by their `seq`: those at hand, and others, which are read and not written back."""
+        found = {row.seq: row for row in self.requests.values()}
+        missing = [seq for seq in seqs if seq not in found]
+        for row in self._rows(select_requests(), schema.requests.c.seq, missing):
+            found[row[0]] = RequestRow(*row)
+        return found
+
+    def _rows(
+        self, query: Select[*tuple[Any, ...]], column: ColumnElement[Any], keys: Iterable[Any]
+    ) -> Iterable[tuple[Any, ...]]:
+        wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), LOOKUP):
-            query = select(table).where(table.c.id.in_(wanted[start : start + LOOKUP]))
-            for stored in self.connection.execute(query).all():
-                row = row_type(*stored)
-                into[row.id] = row
+            yield from self.connection.execute(query.where(column.in_(wanted[start : start + LOOKUP]))).all()
 
     def add_request(self, row: RequestRow) -> None:
         """A request that was not there before."""
         self.requests[row.id] = row
-        self._new_requests.append(row.id)
+        self._new_requests.add(row.id)
 
     def add_batch(self, row: BatchRow) -> None:
         """A batch that was not there before."""
         self.batches[row.id] = row
-        self._new_batches.append(row.id)
+        self._new_batches.add(row.id)
 
-    def settle(self, batch_id: str | None, index: int | None, row: RequestRow, outcome: str) -> None:
+    def settle(self, batch_id: str | None) -> None:
         """Check off an item of a batch."""
-        if batch_id is not None and index is not None:
-            self.outcomes[batch_id, index] = (row.seq, outcome)
+        if batch_id is not None:
             self.batches[batch_id].settled += 1
 
     def flush(self) -> None:
         """Write every touched row."""
         database, connection = self.database, self.connection
-        self._write(schema.requests, self.requests, self._new_requests)
-        self._write(schema.batches, self.batches, self._new_batches)
-        database.insert(connection, schema.batch_items, self.items)
-        settled = [(batch, index, *rest) for (batch, index), rest in self.outcomes.items()]
-        database.update(connection, schema.batch_items, settled)
-
-    def _write(self, table: Table, rows: dict[str, Any], new: list[str]) -> None:
-        fresh = set(new)
-        astuple = msgspec.structs.astuple
-        self.database.insert(self.connection, table, [astuple(rows[i]) for i in new])
-        self.database.update(self.connection, table, [astuple(row) for i, row in rows.items() if i not in fresh])
+        facts: list[tuple[Any, ...]] = []
+        states: list[tuple[Any, ...]] = []
+        changed: list[tuple[Any, ...]] = []
+        for request_id, request in self.requests.items():
+            values = msgspec.structs.astuple(request)
+            state = (request.seq, *values[FACTS:])
+            if request_id in self._new_requests:
+                facts.append(values[:FACTS])
+                states.append(state)
+            else:
+                changed.append(state)
+        database.insert(connection, schema.requests, facts)
+        database.insert(connection, schema.request_states, states)
+        database.update(connection, schema.request_states, changed)
+        rows = {batch_id: msgspec.structs.astuple(batch) for batch_id, batch in self.batches.items()}
+        database.insert(
+            connection, schema.batches, [rows[batch_id] for batch_id in rows if batch_id in self._new_batches]
+        )
+        database.update(
+            connection, schema.batches, [row for batch_id, row in rows.items() if batch_id not in self._new_batches]
+        )

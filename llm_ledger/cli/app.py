@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from llm_ledger import __version__
-from llm_ledger.cli.commands import audit, batches, demo, events, init, requests, results, run, savings, show, simulate
+from llm_ledger.cli.commands import (
+    audit,
+    batches,
+    demo,
+    events,
+    init,
+    requests,
+    results,
+    run,
+    savings,
+    show,
+    simulate,
+)
 from llm_ledger.cli.commands import submit as submission
 from llm_ledger.cli.guard import guarded
 

@@ -1,12 +1,12 @@
 """Errors become exit codes and one line on stderr.
 
-    0    done
-    1    requests were abandoned in this run
-    2    usage or bad input
-    3    configuration or database unusable
-    4    provider refused or unreachable, nothing lost
-    70   a bug: the traceback says where
-    130  interrupted
+0    done
+1    requests were abandoned in this run
+2    usage or bad input
+3    configuration or database unusable
+4    provider refused or unreachable, nothing lost
+70   a bug: the traceback says where
+130  interrupted
 """
 
 from __future__ import annotations

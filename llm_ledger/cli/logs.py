@@ -16,7 +16,7 @@ _OURS: Final = ("ledger", "scheduler", "llm_ledger")
 
 
 class _OneLine(logging.Formatter):
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()

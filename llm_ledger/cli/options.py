@@ -9,7 +9,7 @@ import typer
 
 from llm_ledger.cli.words import parse_duration, parse_tag
 
-__all__ = ["Duration", "Json", "Key", "Limit", "Tags"]
+__all__ = ["GiveUpAfter", "Json", "Key", "Limit", "Tags"]
 
 _Parsed = TypeVar("_Parsed")
 
@@ -29,7 +29,16 @@ def _parser(parse: Callable[[str], _Parsed]) -> Callable[[Any], _Parsed]:
 Json = Annotated[bool, typer.Option("--json", help="Write JSON: an object per line for lists, else one document.")]
 Key = Annotated[str | None, typer.Option("--key", metavar="NAME", help="Only requests recorded under this key.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=0, metavar="N", help="At most the first N.")]
-Duration = Annotated[float | None, typer.Option(parser=_parser(parse_duration), metavar="DURATION")]
+GiveUpAfter = Annotated[
+    float | None,
+    typer.Option(
+        "--give-up-after",
+        parser=_parser(parse_duration),
+        metavar="DURATION",
+        help="Leave with exit code 4 once the provider has failed for so long (90s, 10m, 1h). "
+        "With --until-idle 10m unless said otherwise.",
+    ),
+]
 Tags = Annotated[
     list[str] | None,
     typer.Option(

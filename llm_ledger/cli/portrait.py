@@ -18,7 +18,17 @@ from llm_ledger.cli.words import ABSENT, age, counted, dollars, percent, plain
 __all__ = ["portrait"]
 
 _PER_MILLION: Final = 1_000_000
-_TOLD: Final = ("batch_id", "role", "provider_batch_id", "reason", "problem", "state", "error_type", "message", "note")
+_TOLD: Final = (
+    "batch_id",
+    "role",
+    "provider_batch_id",
+    "reason",
+    "problem",
+    "state",
+    "error_type",
+    "message",
+    "note",
+)
 
 
 def portrait(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -72,7 +82,7 @@ def _bill(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         return
     table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
     for justify in ("left", "right", "right", "right"):
-        table.add_column(justify=justify)  # type: ignore[arg-type]
+        table.add_column(justify=justify)
     for item in document["billed"]:
         _add_item(table, item, tell_model=len(document["billed"]) > 1)
     table.add_section()

@@ -7,7 +7,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Final
 
-__all__ = ["ABSENT", "age", "clock", "counted", "dollars", "one_line", "parse_duration", "parse_tag", "percent", "plain"]
+__all__ = [
+    "ABSENT",
+    "age",
+    "clock",
+    "counted",
+    "dollars",
+    "one_line",
+    "parse_duration",
+    "parse_tag",
+    "percent",
+    "plain",
+]
 
 ABSENT: Final = "–"
 

@@ -50,9 +50,7 @@ def events(
             return
 
         def read(most: int | None, newest_first: bool) -> Iterable[StoredEvent]:
-            return queries.stored_events(
-                ledger, stream=stream, after=after, limit=most, newest_first=newest_first
-            )
+            return queries.stored_events(ledger, stream=stream, after=after, limit=most, newest_first=newest_first)
 
         show_list(read, _COLUMNS, cells=_cells, document=event_document, json=json, limit=limit)
 

@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import Annotated, Final
 
 import typer
 
-from llm_ledger.cli.guard import ExitCode
-from llm_ledger.cli.options import Duration, Json
+from llm_ledger.cli.guard import ExitCode, complain
+from llm_ledger.cli.options import GiveUpAfter, Json
 from llm_ledger.cli.output import write_json
 
 __all__ = ["run"]
 
-GIVE_UP_AFTER = 600.0
+GIVE_UP_AFTER_SECONDS: Final = 600.0
 
 
 def run(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="Leave when nothing is left to do, for other processes too.")
     ] = False,
-    give_up_after: Annotated[
-        Duration,
-        typer.Option(
-            "--give-up-after",
-            help="Leave with exit code 4 when the provider has failed for so long: 90s, 10m, 1h. "
-            "With --until-idle 10m unless said otherwise.",
-        ),
-    ] = None,
+    give_up_after: GiveUpAfter = None,
     json: Json = False,
-) -> None:
-    """Batch, submit, poll, collect and retry.
+) -> ExitCode:
+    """Batch, submit, poll, collect and retry, until stopped.
 
-    Ctrl-C and SIGTERM stop after the steps under way; again: at once. Either way nothing is lost.
+    Ctrl-C and SIGTERM end it after the steps under way, a second one at once; either way nothing is lost.
     """
+    from ledger import Ledger
+    from llm_ledger.cli.account_of_run import RunAccount
+    from llm_ledger.cli.running import Leave, stop_on_signals, work
+    from scheduler import Context, SchedulerSettings, providers
+
+    settings = SchedulerSettings.from_env()
+    provider_settings = providers.settings("anthropic", os.environ, timeout_seconds=settings.http_timeout_seconds)
+    provider = providers.provider("anthropic", provider_settings)
+    provider.account()  # a missing key is told now, not after the first requests were batched
+    if give_up_after is None and until_idle:
+        give_up_after = GIVE_UP_AFTER_SECONDS
+    with Ledger.open() as ledger, stop_on_signals() as stop:
+        account = RunAccount(ledger)
+        policy = settings.policy()
+        context = Context(ledger=ledger, provider=provider, policy=lambda: policy)
+        work(context, stop, Leave(until_idle=until_idle, give_up_after=give_up_after))
+        document = account.close()
+    complain(account.sentence(document))
+    if json:
+        write_json(document)
+    return _code(stop.signal_number, until_idle=until_idle, abandoned=account.abandoned(document))
 
 
-del GIVE_UP_AFTER, write_json, ExitCode
+def _code(signal_number: int | None, *, until_idle: bool, abandoned: bool) -> ExitCode:
+    """SIGTERM is how a service ends; for `--until-idle` it means that work is left."""
+    import signal
+
+    if signal_number == signal.SIGINT:
+        return ExitCode.INTERRUPTED
+    if signal_number is not None and until_idle:
+        return ExitCode.TERMINATED
+    return ExitCode.ABANDONED if abandoned and signal_number is None else ExitCode.DONE

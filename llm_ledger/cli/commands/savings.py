@@ -80,14 +80,17 @@ def show_groups(what: str, groups: Sequence[Mapping[str, Any]]) -> None:
 
 def _facts(report: Mapping[str, Any]) -> list[str]:
     requests, cache, waste = report["requests"], report["cache"], report["waste"]
+    ended = ", ".join(f"{requests[name]:,} {name}" for name in ("succeeded", "failed", "canceled"))
+    read, hit, reuse = (
+        _rate(cache["token_hit_rate"]),
+        _rate(cache["request_hit_rate"]),
+        cache["reuse_factor"] or ABSENT,
+    )
+    twice, unread = dollars(waste["duplicates"]), dollars(waste["unread_writes"])
     lines = [
-        f"{counted(requests['total'], 'request')}: {requests['succeeded']:,} succeeded, {requests['failed']:,} failed"
-        f", {requests['canceled']:,} canceled",
-        f"cache: {_rate(cache['token_hit_rate'])} of input tokens read from it, "
-        f"{_rate(cache['request_hit_rate'])} of marked requests hit, each written token read "
-        f"{cache['reuse_factor'] or ABSENT} times",
-        f"waste: {dollars(waste['duplicates'])} for duplicates, {dollars(waste['unread_writes'])} for cache writes "
-        "that nobody read",
+        f"{counted(requests['total'], 'request')}: {ended}",
+        f"cache: {read} of input tokens read from it, {hit} of marked requests hit, reuse factor {reuse}",
+        f"waste: {twice} for duplicates, {unread} for cache writes that nobody read",
     ]
     if requests["unpriced"]:
         lines.append(f"NOT in these figures: {counted(requests['unpriced'], 'request')} without a known price")

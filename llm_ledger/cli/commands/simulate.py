@@ -11,7 +11,9 @@ __all__ = ["simulate"]
 
 def simulate(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8787,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
+    ] = 8787,
     batch_seconds: Annotated[float, typer.Option("--batch-seconds", min=0, help="How long a batch takes.")] = 2.0,
     cache_hit_rate: Annotated[
         float, typer.Option("--cache-hit-rate", min=0, max=1, help="Share of batch items that may read the cache.")

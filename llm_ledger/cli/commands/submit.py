@@ -92,7 +92,7 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
         return
     try:
-        stream = Path(file).open("rb")
+        stream = Path(file).open("rb")  # noqa: SIM115 - what happens inside the block is none of this except's business
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
     with stream:

@@ -86,6 +86,10 @@ def test_a_version_must_be_named(simulator: RunningSimulator, headers: dict[str,
             "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block",
         ),
         (
+            {"messages": [{"role": "user", "content": [text("a", cache_control=MARK)]}], "cache_control": MARK_1H},
+            "another ttl",
+        ),
+        (
             {"messages": [{"role": "assistant", "content": [{"type": "thinking", "cache_control": MARK}]}]},
             "cannot be marked",
         ),

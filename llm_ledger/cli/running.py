@@ -1,0 +1,141 @@
+"""The scheduler loop under supervision: it ends on a signal, when nothing is left, or when it makes no sense."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, TypeVar
+
+import msgspec
+
+from ledger.errors import ProviderError, ProviderRefused
+from ledger.projections import BatchRow
+from ledger.queries import Outstanding, batches, outstanding
+from llm_ledger.cli.run_display import run_display
+from llm_ledger.cli.words import counted
+from scheduler import Context, Loop, Worker
+from scheduler.providers.base import Account
+
+__all__ = ["Leave", "Stop", "stop_on_signals", "work"]
+
+LOOK_SECONDS: Final = 0.25
+"""How often the supervisor looks whether it is over."""
+
+NOT_FOUND_SECONDS: Final = 30.0
+"""How long a 404 may be a batch that is not visible yet, before it is an address that is wrong."""
+
+_T = TypeVar("_T")
+
+
+class Leave(msgspec.Struct, frozen=True, kw_only=True):
+    """When to leave of one's own accord. `give_up_after` in seconds of a failing provider, None for never."""
+
+    until_idle: bool
+    give_up_after: float | None
+
+
+class Stop(threading.Event):
+    """Set by a signal; `signal_number` says by which."""
+
+    signal_number: int | None = None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """SIGINT and SIGTERM set the event within the block; the second one ends the process at once."""
+    stop = Stop()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            sys.stderr.flush()
+            os._exit(128 + number)  # threads are in the middle of steps; the ledger knows how far they are
+        stop.signal_number = number
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def work(context: Context, stop: Stop, leave: Leave) -> None:
+    """Run the loop until it is over. Raises what made going on senseless: `ProviderError`, or a step's failure."""
+    worker = _Supervised(context)
+    with run_display(context.ledger) as display, Loop(worker):
+        while not stop.is_set():
+            left = outstanding(context.ledger)
+            display.stand(left)
+            worker.raise_failure()
+            if leave.until_idle and left.idle:
+                break
+            _check_provider(context, worker, leave, left)
+            stop.wait(LOOK_SECONDS)
+        if stop.is_set():
+            display.say("stopping after the steps under way; once more stops at once")
+    worker.raise_failure()
+
+
+class _Supervised(Worker):
+    """A worker whose failures reach the supervisor instead of a log that nobody reads."""
+
+    failure: Exception | None = None
+
+    def plan(self) -> int:
+        return self._guarded(super().plan, 0)
+
+    def advance(self) -> bool:
+        return self._guarded(super().advance, False)
+
+    def raise_failure(self) -> None:
+        """Raise what a step ended in, if it was no ordinary outcome."""
+        if self.failure is not None:
+            raise self.failure
+
+    def _guarded(self, step: Callable[[], _T], nothing: _T) -> _T:
+        if self.failure is not None:
+            return nothing
+        try:
+            return step()
+        except Exception as failure:
+            self.failure = failure
+            return nothing
+
+
+def _check_provider(context: Context, worker: Worker, leave: Leave, left: Outstanding) -> None:
+    """Raises `ProviderError` if waiting any longer is pointless."""
+    error, failing_for = worker.health.error, worker.health.failing_for()
+    queued = f"; {counted(left.requests, 'request')} stay queued, run again to go on"
+    if error is not None and leave.give_up_after is not None and failing_for >= leave.give_up_after:
+        raise ProviderError(f"gave up after {failing_for:.0f} s: {error}{queued}")
+    if not leave.until_idle:
+        return
+    if isinstance(error, ProviderRefused) and (error.status != 404 or failing_for >= NOT_FOUND_SECONDS):
+        raise ProviderError(f"{error}{queued}")
+    strangers = _strangers(context, left)
+    if strangers:
+        raise ProviderError(
+            f"{counted(len(strangers), 'batch')} left belong to another account; set that account's key to go on"
+        )
+
+
+def _strangers(context: Context, left: Outstanding) -> list[BatchRow]:
+    """Unfinished batches of another account, if nothing else is left to do."""
+    if not left.batches:
+        return []
+    active = [batch for batch in batches(context.ledger) if batch.due_at is not None]
+    ours = context.provider.account()
+    if not active or any(_account(batch) in (None, ours) for batch in active):
+        return []
+    waiting = sum(batch.request_count - batch.settled for batch in active)
+    return active if left.requests <= waiting else []
+
+
+def _account(batch: BatchRow) -> Account | None:
+    return msgspec.json.decode(batch.account or "null", type=Account | None)

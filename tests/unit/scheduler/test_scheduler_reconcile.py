@@ -1,0 +1,253 @@
+"""A batch whose submission nobody saw end is looked for, and never sent again while it may exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+import pytest
+
+from ledger.errors import ProviderError, ProviderRefused, ProviderUnreachable
+from ledger.events import BatchPolled, BatchSubmissionReleased, BatchSubmissionStarted, BatchSubmitted
+from scheduler.providers.base import BatchItem, ItemResult, ResultsUnavailable, SubmissionUncertain
+from tests.support.fake_provider import OTHERS, OURS, Turn
+from tests.support.world import World
+
+LOST = SubmissionUncertain("no answer within 600 s")
+
+
+def problems(world: World) -> list[str]:
+    return [data.problem for data in world.recorded(BatchPolled) if data.problem]
+
+
+def test_a_batch_that_was_taken_is_adopted_and_never_sent_again(world: World) -> None:
+    world.provider.plan("create", Turn(lose=LOST))
+    world.send(3)
+    assert world.batch().status == "uncertain"
+    world.run()
+    (data,) = world.recorded(BatchSubmitted)
+    assert (data.provider_batch_id, data.adopted) == ("msgbatch_0000", True)
+    assert world.provider.calls["create"] == 1
+    assert world.statuses() == ["succeeded"] * 3
+    assert "waiting for the results of 1 batches that may be this one" in problems(world)
+    world.check()
+
+
+def test_nothing_there_is_believed_only_after_the_quiet_time(world: World) -> None:
+    world.provider.plan("create", LOST)
+    world.send()
+    uncertain_since = world.clock.now()
+    while world.batch().status == "uncertain":
+        world.worker.advance()
+        world.clock.advance(0.5)
+    (released,) = [event for event in world.ledger.events() if isinstance(event.data, BatchSubmissionReleased)]
+    assert (released.occurred_at - uncertain_since).total_seconds() >= 20
+    assert "no candidate yet; it may still appear" in problems(world)
+    world.run()
+    assert world.provider.calls["create"] == 2
+    assert world.provider.params_taken.total() == 1
+    assert world.requests()[0].attempts == 1
+    assert len({data.nonce for data in world.recorded(BatchSubmissionStarted)}) == 2
+    world.check()
+
+
+def test_the_quiet_time_begins_when_the_sender_saw_its_connection_end(world: World) -> None:
+    # An upload may outlast the first term of its lease by far, since leases are renewed.
+    def slow() -> None:
+        for _ in range(100):
+            world.clock.advance(5)
+            world.worker.leases.renew_held()
+
+    world.provider.visible_after = 15.0
+    world.provider.plan("create", Turn(hook=slow, lose=LOST))
+    world.submit()
+    world.run()
+    assert world.provider.calls["create"] == 1
+    assert world.recorded(BatchSubmissionReleased) == []
+    world.check()
+
+
+def test_the_quiet_time_begins_anew_with_each_attempt(world: World) -> None:
+    world.provider.plan("create", LOST, LOST, LOST)
+    world.submit()
+    world.run()
+    events = [event for event in world.ledger.events() if event.type.startswith("batch.submission_")]
+    gaps = [
+        (after.occurred_at - before.occurred_at).total_seconds()
+        for before, after in pairwise(events)
+        if before.type == "batch.submission_uncertain"
+    ]
+    assert len(gaps) == 3
+    assert min(gaps) >= 20
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_strangers_batch_of_the_same_size_is_never_taken_for_ours(world: World, taken: bool) -> None:
+    def stranger() -> None:
+        world.provider.stranger(2)
+
+    world.provider.plan("create", Turn(hook=stranger, lose=LOST) if taken else Turn(hook=stranger, refuse=LOST))
+    world.send(2)
+    world.provider.stranger(2)
+    world.run()
+    submitted = world.recorded(BatchSubmitted)
+    assert [data.adopted for data in submitted] == [taken]
+    assert world.provider.calls["create"] == (1 if taken else 2)
+    assert world.provider.calls["cancel"] == 0
+    assert world.provider.params_taken.total() == 2
+    assert world.statuses() == ["succeeded"] * 2
+    world.check()
+
+
+def test_a_strangers_batch_holds_the_intent_until_it_ends(world: World) -> None:
+    world.provider.batch_seconds = 600.0
+    world.provider.plan("create", LOST)
+    world.send(2)
+    world.provider.stranger(2)
+    for _ in range(100):
+        world.clock.advance(5)
+        world.worker.tick()
+    assert world.batch().status == "uncertain"
+    world.clock.advance(200)
+    world.worker.tick()
+    assert world.recorded(BatchSubmissionReleased) != []
+
+
+def test_batches_of_other_sizes_older_ones_and_known_ones_are_not_even_read(world: World) -> None:
+    world.provider.stranger(2)
+    world.provider.plan("create", LOST)
+    world.send(2)
+    world.provider.stranger(3)
+    world.submit(4)
+    world.worker.tick()
+    world.clock.advance(11)
+    assert world.provider.calls["results"] == 0
+    world.run()
+    assert world.provider.calls["results"] == 2
+    world.check()
+
+
+def test_two_that_are_missing_find_each_their_own(world: World) -> None:
+    world.provider.plan("create", Turn(lose=LOST), Turn(lose=LOST))
+    world.submit(8)
+    world.run()
+    assert [data.adopted for data in world.recorded(BatchSubmitted)] == [True, True]
+    assert world.provider.calls["create"] == 2
+    assert world.statuses() == ["succeeded"] * 8
+    world.check()
+
+
+def test_a_batch_that_shows_late_is_found_within_the_quiet_time(world: World) -> None:
+    world.provider.visible_after = 18.0
+    world.provider.plan("create", Turn(lose=LOST))
+    world.submit(2)
+    world.run()
+    assert world.provider.calls["create"] == 1
+    assert [data.adopted for data in world.recorded(BatchSubmitted)] == [True]
+    world.check()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ProviderUnreachable("no connection"), ProviderRefused("500", status=500, kind="api_error")],
+)
+@pytest.mark.parametrize("call", ["list_newer", "results"])
+def test_a_question_that_fails_decides_nothing(world: World, error: ProviderError, call: str) -> None:
+    world.provider.plan("create", Turn(lose=LOST))
+    world.provider.plan(call, error, error)
+    world.send(2)
+    world.clock.advance(30)
+    world.worker.advance()
+    assert world.worker.health.error is error
+    assert str(error) in problems(world)
+    world.run()
+    assert world.provider.calls["create"] == 1
+    world.check()
+
+
+def cut(lines: list[ItemResult]) -> Iterable[ItemResult | Exception]:
+    return [ResultsUnavailable("cut off")]
+
+
+@pytest.mark.parametrize("mangle", [cut, lambda lines: []], ids=["cut", "silently empty"])
+def test_results_without_a_line_prove_nothing(
+    world: World, mangle: Callable[[list[ItemResult]], Iterable[ItemResult | Exception]]
+) -> None:
+    world.provider.plan("create", Turn(lose=LOST))
+    world.provider.plan("results", Turn(mangle=mangle), Turn(mangle=mangle), Turn(mangle=mangle))
+    world.send(2)
+    world.clock.advance(60)
+    world.run()
+    assert world.provider.calls["create"] == 1
+    assert world.recorded(BatchSubmissionReleased) == []
+    assert world.worker.health.error is None
+    world.check()
+
+
+def test_a_candidate_whose_results_cannot_be_read_does_not_hide_the_others(world: World) -> None:
+    world.provider.plan("create", Turn(lose=LOST))
+    world.send(2)
+    theirs = world.provider.stranger(2).id
+    world.clock.advance(60)
+    results = world.provider.results
+    unreadable = ResultsUnavailable("gone")
+
+    def reading(batch_id: str) -> Iterable[ItemResult]:
+        if batch_id == theirs:
+            raise unreadable
+        return results(batch_id)
+
+    world.provider.results = reading  # type: ignore[method-assign,assignment]
+    world.run()
+    assert [data.adopted for data in world.recorded(BatchSubmitted)] == [True]
+
+
+def test_a_foreign_file_is_not_read_to_its_end(new_world: Callable[..., World]) -> None:
+    world = new_world(max_requests=1_500)
+    read: list[str] = []
+
+    def watched(lines: list[ItemResult]) -> Iterable[ItemResult | Exception]:
+        for line in lines:
+            read.append(line.custom_id)
+            yield line
+
+    world.provider.plan("create", LOST)
+    world.send(1_500)
+    world.provider.stranger(1_500)
+    world.provider.plan("results", Turn(mangle=watched))
+    world.clock.advance(60)
+    world.worker.tick()
+    assert 0 < len(read) < 1_500
+
+
+def test_another_account_is_not_asked(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.provider.plan("create", Turn(lose=LOST))
+    world.send(2)
+    calls = world.provider.calls.copy()
+    world.provider.account_in_use = OTHERS
+    for _ in range(30):
+        world.clock.advance(10)
+        world.worker.tick()
+    assert world.provider.calls == calls
+    assert world.batch().status == "uncertain"
+    assert "credential 01234567)" in (world.batch().note or "")
+    assert caplog.text.count("belongs to another account") == 1
+    world.provider.account_in_use = OURS
+    world.run()
+    assert world.provider.calls["create"] == 1
+    world.check()
+
+
+def test_one_that_was_sent_by_an_earlier_intent_is_adopted_under_that_nonce(world: World) -> None:
+    # The first batch shows only after it was given up for lost and sent again, and that answer got lost as well.
+    world.provider.visible_after = 40.0
+    world.provider.batch_seconds = 500.0
+    world.provider.plan("create", Turn(lose=LOST), LOST)
+    world.send(2)
+    world.run()
+    first, _ = world.recorded(BatchSubmissionStarted)
+    (data,) = world.recorded(BatchSubmitted)
+    assert (data.adopted, data.nonce) == (True, first.nonce)
+    assert world.statuses() == ["succeeded"] * 2
+    assert isinstance(world.provider.batches[0].items[0], BatchItem)
+    world.check()
