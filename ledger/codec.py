@@ -32,8 +32,8 @@ __all__ = [
 GENESIS = bytes(32)
 """What stands for the hash before position 1."""
 
-_FIXED = struct.Struct(">QIHqq")
-_LENGTH = struct.Struct(">I")
+_BODY = struct.Struct(">HII")
+_ROW = struct.Struct(">QIHqqIIIII")
 
 _encode = msgspec.json.Encoder().encode
 _decoders = {name: msgspec.json.Decoder(cls).decode for name, cls in CATALOGUE.items()}
@@ -61,9 +61,7 @@ def decode_data(event_type: str, schema_version: int, data: str | bytes) -> Even
 def body_hash(event_type: str, schema_version: int, data: bytes) -> bytes:
     """SHA-256 over what the event says."""
     name = event_type.encode()
-    return sha256(
-        b"".join((_LENGTH.pack(len(name)), name, schema_version.to_bytes(2), _LENGTH.pack(len(data)), data))
-    ).digest()
+    return sha256(b"".join((_BODY.pack(schema_version, len(name), len(data)), name, data))).digest()
 
 
 Columns = tuple[int, str, int, bytes, str, int, int, int, bytes | None, bytes | None]
@@ -73,31 +71,12 @@ Columns = tuple[int, str, int, bytes, str, int, int, int, bytes | None, bytes | 
 def chain_hash(previous: bytes, columns: Columns, body: bytes) -> bytes:
     """SHA-256 over the hash before, every column and the body's hash.
 
-    Whatever has no fixed width carries its length before it, so that no two rows give the same bytes.
+    The lengths of what has no fixed width go in front, so that no two rows give the same bytes.
     """
     position, stream_id, version, event_id, event_type, schema_version, occurred_at, recorded_at, *ids = columns
-    stream, name = stream_id.encode(), event_type.encode()
-    correlation, causation = ids[0] or b"", ids[1] or b""
-    pack = _LENGTH.pack
-    return sha256(
-        b"".join(
-            (
-                previous,
-                _FIXED.pack(position, version, schema_version, occurred_at, recorded_at),
-                pack(len(stream)),
-                stream,
-                pack(len(event_id)),
-                event_id,
-                pack(len(name)),
-                name,
-                pack(len(correlation)),
-                correlation,
-                pack(len(causation)),
-                causation,
-                body,
-            )
-        )
-    ).digest()
+    parts = (stream_id.encode(), event_id, event_type.encode(), ids[0] or b"", ids[1] or b"")
+    fixed = _ROW.pack(position, version, schema_version, occurred_at, recorded_at, *map(len, parts))
+    return sha256(b"".join((previous, fixed, *parts, body))).digest()
 
 
 class DuplicateKey(ValueError):

@@ -150,7 +150,10 @@ def read_payloads(connection: Connection, digests: Sequence[bytes]) -> dict[byte
     in_parts = {digest: _parts(digest, content) for digest, (parted, content) in stored.items() if parted}
     missing = {block for parts in in_parts.values() for is_block, block in parts if is_block}
     # A block may be somebody's whole body, and lie here in parts itself.
-    blocks = read_payloads(connection, list(missing)) if missing else {}
+    try:
+        blocks = read_payloads(connection, list(missing)) if missing else {}
+    except PayloadPurged as gone:
+        raise LedgerCorrupt(f"a stored body lacks its block {gone.digest.hex()[:16]}…") from gone
     bodies: dict[bytes, bytes] = {}
     for digest in wanted:
         if digest in in_parts:
@@ -183,7 +186,7 @@ def _fetch(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, tupl
 def _unpacked(digest: bytes, content: bytes) -> bytes:
     try:
         return _zstd.decompress(content)
-    except zstandard.ZstdError as error:
+    except (zstandard.ZstdError, MemoryError) as error:  # the latter for a header that names a size beyond reason
         raise _altered(digest) from error
 
 

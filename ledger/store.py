@@ -260,16 +260,14 @@ def _check_versions(connection: Connection, encoded: Sequence[_Encoded], *, open
 
     Where that event opens the stream the index checks it, at no cost; `opening` looks all the same.
     """
+    firsts: dict[str, int] = {}
     expected: dict[str, int] = {}
     for one in encoded:
         stream, version = one.event.stream_id, one.event.version
-        following = expected.get(stream)
-        if following is not None and version != following:
-            raise VersionConflict(stream, version, following - 1)
+        if expected.setdefault(stream, version) != version:
+            raise VersionConflict(stream, version, expected[stream] - 1)
+        firsts.setdefault(stream, version)
         expected[stream] = version + 1
-    firsts: dict[str, int] = {}
-    for one in encoded:
-        firsts.setdefault(one.event.stream_id, one.event.version)
     known = [stream for stream, version in firsts.items() if opening or version != 1]
     column = schema.events.c
     for start in range(0, len(known), _LOOKUP):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, StaticPool, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, StaticPool, Table, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 
 from ledger.backends import statements
@@ -66,7 +66,7 @@ class SQLiteDatabase:
         if self.path is not None and not Path(self.path).parent.is_dir():
             raise DatabaseUnusable(f"{self.path}: the directory {Path(self.path).parent} does not exist")
         engine = create_engine(
-            f"sqlite:///{self.path}" if self.path else "sqlite://",
+            URL.create("sqlite", database=self.path),
             module=driver,
             # A database in memory is its connection: the default pool would give each thread an empty one.
             poolclass=None if self.path else StaticPool,

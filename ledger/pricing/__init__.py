@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.pricing.book import PriceBook
 from ledger.pricing.cost import Figures, PriceLine, Role, price, price_lines, usd, usd_text
 from ledger.pricing.rates import Rates
-from ledger.pricing.usage import PROMPT_LADDER, PriceKey, Processing, Tokens, UsageEntry, normalise
+from ledger.pricing.usage import PROMPT_LADDER, PriceKey, Processing, Tokens, UsageEntry, normalise, normalise_json
 
 __all__ = [
     "PROMPT_LADDER",
@@ -19,6 +19,7 @@ __all__ = [
     "Tokens",
     "UsageEntry",
     "normalise",
+    "normalise_json",
     "price",
     "price_lines",
     "usd",

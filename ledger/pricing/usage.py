@@ -9,13 +9,22 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ledger.errors import UsageUnreadable
 
-__all__ = ["PROMPT_LADDER", "PriceKey", "Processing", "Tokens", "UsageEntry", "normalise", "undated"]
+__all__ = [
+    "PROMPT_LADDER",
+    "PriceKey",
+    "Processing",
+    "Tokens",
+    "UsageEntry",
+    "normalise",
+    "normalise_json",
+    "undated",
+]
 
 Processing = Literal["batch", "standard"]
 
@@ -124,6 +133,67 @@ def normalise(
         return (entry(model, _own_tokens(usage, ())),)
     inside, billed = _sorted_out(iterations, model)
     return (entry(model, _own_tokens(usage, inside)), *(entry(ran_on, tokens) for ran_on, tokens in billed))
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)] | None
+
+
+class _Split(msgspec.Struct):
+    ephemeral_5m_input_tokens: Count = None
+    ephemeral_1h_input_tokens: Count = None
+
+
+class _Tools(msgspec.Struct):
+    web_search_requests: Count = None
+
+
+class _Plain(msgspec.Struct):
+    """A usage object without iterations, which is nearly all of them."""
+
+    input_tokens: Count = None
+    output_tokens: Count = None
+    cache_creation_input_tokens: Count = None
+    cache_read_input_tokens: Count = None
+    cache_creation: _Split | None = None
+    server_tool_use: _Tools | None = None
+    inference_geo: Any = None
+    service_tier: Any = None
+    speed: Any = None
+    iterations: None = None
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+
+
+def normalise_json(*, provider: str, model: str, processing: Processing, usage: bytes) -> tuple[UsageEntry, ...]:
+    """`normalise` for the raw object: the same answer, several times quicker for the usual shape."""
+    try:
+        plain = _decode_plain(usage)
+    except msgspec.DecodeError:  # iterations, or something to complain about in detail
+        return normalise(provider=provider, model=model, processing=processing, usage=_parsed(usage))
+    split, tools = plain.cache_creation, plain.server_tool_use
+    hour = (split.ephemeral_1h_input_tokens or 0) if split is not None else 0
+    named = (split.ephemeral_5m_input_tokens or 0) if split is not None else 0
+    tokens = Tokens(
+        plain.input_tokens or 0,
+        max(named, (plain.cache_creation_input_tokens or 0) - hour),
+        hour,
+        plain.cache_read_input_tokens or 0,
+        plain.output_tokens or 0,
+        (tools.web_search_requests or 0) if tools is not None else 0,
+    )
+    geo = "us" if plain.inference_geo == "us" else ""
+    tier = "priority" if plain.service_tier == "priority" else ""
+    speed = "fast" if plain.speed == "fast" else ""
+    step = _STEPS[bisect_left(PROMPT_LADDER, tokens.prompt)]
+    return (UsageEntry(PriceKey(provider, model, processing, geo, tier, speed, step), tokens),)
+
+
+def _parsed(usage: bytes) -> Any:
+    try:
+        return msgspec.json.decode(usage)
+    except (msgspec.DecodeError, RecursionError):
+        raise UsageUnreadable("usage", "it is not JSON") from None
 
 
 def _own_tokens(usage: Mapping[str, Any], inside: Sequence[Tokens]) -> Tokens:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 from sqlalchemy import select
 
 from ledger import schema
-from ledger.projections.rows import RequestRow
 from ledger.projections.working_set import WorkingSet
 
 __all__ = ["DAY", "GRAINS", "HOUR", "OTHER", "QUARTER", "TOTAL", "TagLimiter", "bucket", "coarser"]
@@ -49,13 +48,13 @@ class TagLimiter:
         self._new: list[tuple[str, str]] = []
         self._parsed: dict[str, tuple[tuple[str, str], ...]] = {}
 
-    def scopes(self, row: RequestRow) -> Iterable[tuple[str, str]]:
-        """Every (tag, value) that the request counts under; ("", "") is the count of all."""
-        scopes = self._parsed.get(row.tags)
+    def scopes(self, tags: str) -> tuple[tuple[str, str], ...]:
+        """Every (tag, value) that a request with these tags (JSON) counts under; ("", "") is the count of all."""
+        scopes = self._parsed.get(tags)
         if scopes is None:
-            tags: dict[str, str] = msgspec.json.decode(row.tags)
-            scopes = (("", ""), *((tag, self._admit(tag, value)) for tag, value in tags.items()))
-            self._parsed[row.tags] = scopes
+            named: dict[str, str] = msgspec.json.decode(tags)
+            scopes = (("", ""), *((tag, self._admit(tag, value)) for tag, value in named.items()))
+            self._parsed[tags] = scopes
         return scopes
 
     def _admit(self, tag: str, value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from operator import add
 from typing import Final
 
 from ledger import schema
@@ -21,22 +22,23 @@ class OutcomeRollup:
     def __init__(self, rows: WorkingSet, tags: TagLimiter) -> None:
         self._rows = rows
         self._tags = tags
-        self._deltas: defaultdict[tuple[str, str, int, str, str], list[int]] = defaultdict(lambda: [0] * 4)
+        self._deltas: defaultdict[tuple[str, int, str, str], list[int]] = defaultdict(lambda: [0] * 4)
 
     def add(self, row: RequestRow, outcome: str, at: int) -> None:
         """One request ended so at that instant (microseconds). It counts under its response's model."""
-        start, model = bucket(at), row.response_model or row.model
-        for tag, value in self._tags.scopes(row):
-            self._deltas[tag, value, start, row.provider, model][_COLUMN[outcome]] += 1
+        # Tag values are admitted in the order of the log, whatever the chunks; spread out they are at the flush.
+        self._tags.scopes(row.tags)
+        key = (row.tags, bucket(at), row.provider, row.response_model or row.model)
+        self._deltas[key][_COLUMN[outcome]] += 1
 
     def flush(self) -> None:
+        """Write the counts, for every tag and grain."""
         sums: defaultdict[tuple[str, int, int, str, str, str], list[int]] = defaultdict(lambda: [0] * 4)
-        for (tag, value, start, provider, model), counts in self._deltas.items():
-            for grain, begins in coarser(start):
-                total = sums[tag, grain, begins, value, provider, model]
-                for column, count in enumerate(counts):
-                    total[column] += count
-        self._rows.database.add(
-            self._rows.connection, schema.outcome_rollups, [(*key, *counts) for key, counts in sums.items()]
-        )
+        for (tags, start, provider, model), counts in self._deltas.items():
+            for tag, value in self._tags.scopes(tags):
+                for grain, begins in coarser(start):
+                    total = sums[tag, grain, begins, value, provider, model]
+                    total[:] = map(add, total, counts)
+        rows = [(*key, *counts) for key, counts in sums.items()]
+        self._rows.database.add(self._rows.connection, schema.outcome_rollups, rows)
         self._deltas.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import add
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from ledger import schema
 from ledger.clock import to_micros
 from ledger.errors import UsageUnreadable
 from ledger.events import CacheUsageRecorded
-from ledger.pricing import Tokens, normalise
+from ledger.pricing import Tokens, normalise_json
 from ledger.projections.buckets import TagLimiter, bucket, coarser
 from ledger.projections.cache_reads import CacheReads
 from ledger.projections.outcomes import OutcomeRollup
@@ -26,7 +27,7 @@ _MEASURES: Final = 12
 _UNREAD: Final = slice(10, 12)
 
 Measures = tuple[int, ...]
-RollupKey = tuple[str, str, int, int, int, str]
+RollupKey = tuple[str, int, int, int, str]
 
 
 class UsageFold:
@@ -47,11 +48,8 @@ class UsageFold:
             self._rows.settle(data.batch_id)
         billed_at = to_micros(data.billed_at)
         try:
-            entries = normalise(
-                provider=data.provider,
-                model=data.model,
-                processing=data.processing,
-                usage=msgspec.json.decode(data.usage),
+            entries = normalise_json(
+                provider=data.provider, model=data.model, processing=data.processing, usage=bytes(data.usage)
             )
         except UsageUnreadable:
             self._outcomes.add(row, "cost_unknown", billed_at)
@@ -72,11 +70,10 @@ class UsageFold:
         row.usage = _extended(row.usage, items)
 
     def _count(self, row: RequestRow, key: int, epoch: int, at: int, role: str, measures: Measures) -> None:
-        start = bucket(at)
-        for tag, value in self._tags.scopes(row):
-            delta = self._deltas[tag, value, start, key, epoch, role]
-            for column, count in enumerate(measures):
-                delta[column] += count
+        # Tag values are admitted in the order of the log, whatever the chunks; spread out they are at the flush.
+        self._tags.scopes(row.tags)
+        delta = self._deltas[row.tags, bucket(at), key, epoch, role]
+        delta[:] = map(add, delta, measures)
 
     def _count_unread(self) -> None:
         changes = self._cache.flush()
@@ -89,11 +86,11 @@ class UsageFold:
     def flush(self) -> None:
         self._count_unread()
         sums: defaultdict[tuple[object, ...], list[int]] = defaultdict(lambda: [0] * _MEASURES)
-        for (tag, value, start, *price), counts in self._deltas.items():
-            for grain, begins in coarser(start):
-                total = sums[tag, grain, begins, value, *price]
-                for column, count in enumerate(counts):
-                    total[column] += count
+        for (tags, start, *price), counts in self._deltas.items():
+            for tag, value in self._tags.scopes(tags):
+                for grain, begins in coarser(start):
+                    total = sums[tag, grain, begins, value, *price]
+                    total[:] = map(add, total, counts)
         rows = [(*key, *counts) for key, counts in sums.items()]
         self._rows.database.add(self._rows.connection, schema.usage_rollups, rows)
         self._deltas.clear()

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from ledger import Ledger
+from ledger.pricing import usd_text
 from ledger.queries import finished_since, outstanding
 from ledger.savings import Period
 from ledger.summary import savings
@@ -27,12 +28,12 @@ class RunAccount:
         ended = finished_since(self._ledger, self._began)
         left = outstanding(self._ledger)
         after = savings(self._ledger, Period())["cost"]
-        spent = {name: Decimal(after[name]) - Decimal(self._before[name]) for name in ("actual", "standard_no_cache")}
+        spent = {name: _pico(after[name]) - _pico(self._before[name]) for name in ("actual", "standard_no_cache")}
         return {
             "requests": {name: ended.get(name, 0) for name in ("succeeded", "errored", "abandoned", "canceled")},
             "outstanding": {"requests": left.requests, "batches": left.batches},
-            "cost": {**{name: f"{amount:f}" for name, amount in spent.items()}, "currency": "USD"},
-            "saved": f"{spent['standard_no_cache'] - spent['actual']:f}",
+            "cost": {**{name: usd_text(amount) for name, amount in spent.items()}, "currency": "USD"},
+            "saved": usd_text(spent["standard_no_cache"] - spent["actual"]),
         }
 
     @staticmethod
@@ -55,3 +56,7 @@ class RunAccount:
             share = percent(document["saved"], cost["standard_no_cache"])
             parts.append(f"cost {dollars(cost['actual'])}, saved {dollars(document['saved'])} ({share})")
         return "; ".join(parts)
+
+
+def _pico(amount: str) -> int:
+    return int(Decimal(amount).scaleb(12))

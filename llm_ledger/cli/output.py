@@ -20,7 +20,7 @@ SHOWN: Final = 50
 """Rows of a list that a terminal shows unless it is asked for more."""
 
 _PAGE: Final = 500
-_PIPE_WIDTH: Final = 100
+_PIPE_WIDTH: Final = 200
 
 _Row = TypeVar("_Row")
 _encode = msgspec.json.Encoder().encode

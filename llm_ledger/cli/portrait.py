@@ -117,7 +117,12 @@ def _add_item(table: Table, item: Mapping[str, Any], *, tell_model: bool) -> Non
 def _rate(line: Mapping[str, Any]) -> str:
     if line["unit"] != "tokens":
         return f"{dollars(line['rate'], None)} each"
-    return f"${(Decimal(line['rate']) * _PER_MILLION).normalize():,f} per million"
+    rate = (Decimal(line["rate"]) * _PER_MILLION).normalize()
+    return f"${max(rate, rate.quantize(Decimal('0.01')), key=_digits):,f} per million"
+
+
+def _digits(amount: Decimal) -> int:
+    return -int(amount.as_tuple().exponent)
 
 
 def _history(events: list[dict[str, Any]]) -> RenderableType:

@@ -38,7 +38,7 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
             Middleware(_Envelope, provider=provider),
             Middleware(Misbehaviour, faults=lambda: provider.faults, refuse=refusal, stopping=stopping),
         ],
-        exception_handlers={ApiError: _refused, HTTPException: _unroutable},
+        exception_handlers={ApiError: _refused, HTTPException: _refused, Exception: _refused},
     )
     app.state.provider = provider
     app.state.stopping = stopping
@@ -72,13 +72,11 @@ class _Envelope:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    if not isinstance(error, ApiError):
-        raise error
-    return refusal(error, request.state.request_id)
-
-
-async def _unroutable(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return refusal(
-        ApiError(status, f"{request.method} {request.url.path} is not available"), request.state.request_id
-    )
+    match error:
+        case ApiError():
+            refused = error
+        case HTTPException():
+            refused = ApiError(error.status_code, f"{request.method} {request.url.path} is not available")
+        case _:
+            refused = ApiError(500, "Internal server error")
+    return refusal(refused, request.state.request_id)

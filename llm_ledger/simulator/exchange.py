@@ -46,7 +46,7 @@ async def read_json(request: Request, *, most: int) -> Any:
     body = await read_body(request, most=most)
     try:
         return msgspec.json.decode(body) if body else {}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"The request body is not valid JSON: {error}") from error
 
 

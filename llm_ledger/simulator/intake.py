@@ -39,7 +39,7 @@ async def read_items(body: bytes | bytearray, *, most: int) -> list[BatchItem]:
         requests = _DECODER.decode(body).requests
     except msgspec.ValidationError as error:
         raise invalid(f"requests: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"The request body is not valid JSON: {error}") from error
     if not requests:
         raise invalid("requests: List should have at least 1 item")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from llm_ledger.simulator.validation import check
 __all__ = ["Processing"]
 
 _BITE = 100
+_log = logging.getLogger(__name__)
 
 
 class Processing:
@@ -81,18 +83,25 @@ class Processing:
 
     def _answer(self, batch: Batch, index: int, item: BatchItem) -> tuple[Kind, bytes]:
         try:
-            params = msgspec.json.decode(item.params)
-            request = check(params, version=batch.version, endpoint="batches")
-            accident = self._accidents.of_item(batch.account, item.custom_id, params, item.digest)
-            if accident == "expired":
-                return "expired", _line(item.custom_id, {"type": "expired"})
-            refusal = ACCIDENTS[accident] if accident else None
-            if refusal is not None:
-                return "errored", _error_line(item.custom_id, refusal)
+            return self._infer(batch, index, item)
         except ApiError as error:
             return "errored", _error_line(item.custom_id, error)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return "errored", _error_line(item.custom_id, ApiError(400, "params: not valid JSON"))
+        except Exception:
+            # One item that breaks the simulator must not keep its batch from ending.
+            _log.exception("item %s of %s", item.custom_id, batch.id)
+            return "errored", _error_line(item.custom_id, ApiError(500, "Internal server error"))
+
+    def _infer(self, batch: Batch, index: int, item: BatchItem) -> tuple[Kind, bytes]:
+        params = msgspec.json.decode(item.params)
+        request = check(params, version=batch.version, endpoint="batches")
+        accident = self._accidents.of_item(batch.account, item.custom_id, params, item.digest)
+        if accident == "expired":
+            return "expired", _line(item.custom_id, {"type": "expired"})
+        refusal = ACCIDENTS[accident] if accident else None
+        if refusal is not None:
+            return "errored", _error_line(item.custom_id, refusal)
         chance = fraction(self._config.seed, "cache", batch.id, index)
         occasion = Occasion(
             account=batch.account,

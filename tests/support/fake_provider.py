@@ -79,7 +79,7 @@ class FakeProvider:
 
     def __init__(self, clock: ManualClock, *, batch_seconds: float = 10.0, seed: int = 0) -> None:
         self.clock = clock
-        self.limits = ProviderLimits(max_items=1000, max_bytes=1_000_000, results_kept_seconds=29 * 86_400)
+        self.limits = ProviderLimits(max_items=2_000, max_bytes=1_000_000, results_kept_seconds=29 * 86_400)
         self.batch_seconds = batch_seconds
         self.visible_after = 0.0
         self.results_after = 0.0

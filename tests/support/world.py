@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ledger import Ledger
+from ledger.clock import to_micros
 from ledger.events import EventData, RecordedEvent
 from ledger.projections import BatchRow, RequestRow
 from ledger.queries import batches, billed_items, outstanding, requests
@@ -85,14 +86,22 @@ class World:
         assert self.worker.advance()
         return bodies
 
-    def run(self, *workers: Worker, seconds: float = 3_600.0, step: float = 2.0) -> None:
-        """Tick until nothing is left to do."""
+    def run(self, *workers: Worker, seconds: float = 3_600.0) -> None:
+        """Tick until nothing is left to do, from one instant at which something is due to the next."""
         end = self.clock.monotonic() + seconds
         while not outstanding(self.ledger).idle:
             assert self.clock.monotonic() < end, f"not done: {self.batches()} {self.requests()}"
             for worker in workers or (self.worker,):
                 worker.tick()
-            self.clock.advance(step)
+            self.clock.advance(max(self._until_due(), 0.5))
+
+    def _until_due(self) -> float:
+        """Seconds until a batch or a waiting request is due."""
+        due = [batch.due_at for batch in self.batches() if batch.due_at is not None]
+        oldest = [row.recorded_at for row in self.requests() if row.status == "queued" and row.due_at is None]
+        due += [row.due_at for row in self.requests() if row.due_at is not None]
+        due += [first + int(self.policy.max_age_seconds * 1_000_000) for first in oldest[:1]]
+        return (min(due, default=0) - to_micros(self.clock.now())) / 1_000_000
 
     def requests(self, key: str | None = None) -> list[RequestRow]:
         return list(requests(self.ledger, key=key))

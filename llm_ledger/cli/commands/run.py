@@ -44,7 +44,8 @@ def run(
         context = Context(ledger=ledger, provider=provider, policy=lambda: policy)
         work(context, stop, Leave(until_idle=until_idle, give_up_after=give_up_after))
         document = account.close()
-    complain(account.sentence(document))
+    if not stop.is_set():
+        complain(account.sentence(document))
     if json:
         write_json(document)
     return _code(stop.signal_number, until_idle=until_idle, abandoned=account.abandoned(document))

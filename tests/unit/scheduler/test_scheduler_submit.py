@@ -147,7 +147,7 @@ def test_a_full_provider_may_say_when(world: World) -> None:
 def test_refusals_grow_apart(world: World) -> None:
     world.provider.plan("create", *[CapacityRefused("429")] * 8)
     world.submit()
-    world.run(step=0.1)
+    world.run()
     log = [event for event in world.ledger.events() if isinstance(event.data, BatchSubmissionRefused)]
     delays = [(event.data.due_at - event.occurred_at).total_seconds() for event in log]  # type: ignore[attr-defined]
     assert delays[0] <= 1.0 < delays[2] < delays[4]

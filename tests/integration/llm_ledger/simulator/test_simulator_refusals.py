@@ -147,6 +147,21 @@ def test_what_is_no_json_is_refused(http: httpx2.Client) -> None:
         assert http.post(path, content=b'{"requests": [').status_code == 400
 
 
+def test_what_is_nested_beyond_reason_is_refused(http: httpx2.Client, params: Params, finish: Params) -> None:
+    deep = b'{"model": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+    assert http.post("/v1/messages", content=deep).status_code == 400
+    body = b'{"requests": [{"custom_id": "a", "params": %s}]}' % deep
+    assert http.post("/v1/messages/batches", content=body).status_code == 400
+    assert finish({"custom_id": "b", "params": params()})["b"]["type"] == "succeeded"
+
+
+def test_a_schema_that_makes_no_sense_spoils_only_its_own_item(finish: Params, params: Params) -> None:
+    tools = [{"name": "t", "input_schema": {"type": "array", "minItems": "many"}}]
+    done = finish({"custom_id": "a", "params": params(tools=tools)}, {"custom_id": "b", "params": params()})
+    assert done["a"]["error"]["error"]["type"] == "api_error"
+    assert done["b"]["type"] == "succeeded"
+
+
 def test_an_unknown_path_is_refused_in_the_same_shape(http: httpx2.Client) -> None:
     answer = http.get("/v1/nothing")
     assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found_error")
