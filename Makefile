@@ -22,7 +22,7 @@ demo: $(READY) ## Run the whole loop without a key: simulator, 200 questions, a 
 
 test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/
 	@$(BIN)/coverage erase
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-branch
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 lint: $(READY) ## Format check, lint, types, layering
 	@$(BIN)/ruff format --check .

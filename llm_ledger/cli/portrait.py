@@ -127,12 +127,13 @@ def _digits(amount: Decimal) -> int:
 
 def _history(events: list[dict[str, Any]]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
     began: datetime | None = None
     for event in events:
         at = event["occurred_at"]
         began = began or at
         since = f"+{(at - began).total_seconds():.3f} s"
-        table.add_row(_instant(at), since, Text(event["type"], style="cyan"), Text(_gist(event["data"])))
+        table.add_row(since, Text(event["type"], style="cyan"), Text(_gist(event["data"])))
     return table
 
 

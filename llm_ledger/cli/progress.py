@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bar", "bar", "watched"]
 
-Unit = Literal["bytes", "count"]
+Unit = Literal["share", "count"]
 
 
 class Bar:
@@ -50,9 +50,16 @@ def bar(label: str, total: int | None = None, unit: Unit = "count") -> Iterator[
         yield Bar()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
-    figures = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    figures = TaskProgressColumn() if unit == "share" else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), figures, TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as display:
         yield Bar(display, display.add_task(label, total=total))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Step", "money_digits", "picture", "steps"]
 
-_CELLS: Final = 40
+_CELLS: Final = 32
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
@@ -51,7 +51,7 @@ def picture(bars: Sequence[Step]) -> Table:
     styles = {"total": "bold", "saving": "green", "loss": "red"}
     digits = money_digits([bar.amount for bar in bars])
     table = Table.grid(padding=(0, 2))
-    table.add_column()
+    table.add_column(no_wrap=True)
     table.add_column(width=_CELLS, no_wrap=True)
     table.add_column(justify="right")
     table.add_column(justify="right")

@@ -19,10 +19,10 @@ _COLUMNS = (
     Column("provider's id", from_width=120),
     Column("status"),
     Column("items", right=True),
-    Column("settled", right=True),
+    Column("settled", right=True, from_width=90),
     Column("polls", right=True, from_width=130),
     Column("age", right=True),
-    Column("next step", right=True),
+    Column("next step", right=True, from_width=100),
     Column("note", from_width=150),
 )
 

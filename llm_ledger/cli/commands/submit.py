@@ -45,7 +45,7 @@ def submit(
     tags = dict(one.split("=", 1) for one in tag or ())
     if len(tags) < len(tag or ()):
         raise InputError("a tag can have one value only; --tag names one twice")
-    with _opened(file) as stream, Ledger.open() as ledger, bar("checking", _size(stream), "bytes") as progress:
+    with _opened(file) as stream, Ledger.open() as ledger, bar("checking", _size(stream), "share") as progress:
         intake = Intake(ledger, providers.rules("anthropic"), key=key, model=model, tags=tags)
         reading = _Reading(stream, progress)
         submission = intake.submit(reading.lines(), progress=reading.passed)
@@ -57,13 +57,12 @@ def submit(
 
 
 class _Reading:
-    """The lines of a stream, with the bar in step: bytes while they are checked, lines while they are recorded."""
+    """The lines of a stream, with the bar in step: bytes while they are checked, requests while they are recorded."""
 
     def __init__(self, stream: IO[bytes], progress: Bar) -> None:
         self._stream = stream
         self._progress = progress
-        self._lines = 0
-        self._read_whole = False
+        self._lines = self._requests = self._passed = 0
 
     def lines(self) -> Iterator[bytes]:
         """Every line. `InvalidLine` for one that no bound of memory could hold."""
@@ -73,15 +72,16 @@ class _Reading:
             self._lines += 1
             if len(line) > LONGEST_LINE:
                 raise InvalidLine(self._lines, f"is longer than {LONGEST_LINE:,} bytes")
+            self._requests += bool(line.strip())
             self._progress.advance(len(line))
             yield line
-        self._read_whole = True
-        self._progress.turn("recording", self._lines)
+        self._progress.turn("recording", self._requests)
 
     def passed(self, lines: int) -> None:
-        """So many more lines are checked, or, once all of them are read, recorded."""
-        if self._read_whole:
-            self._progress.advance(lines)
+        """So many more requests are checked; once all of them are, recorded."""
+        self._passed += lines
+        if self._passed > self._requests:
+            self._progress.stand(self._passed - self._requests, self._requests)
 
 
 @contextmanager

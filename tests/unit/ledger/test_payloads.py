@@ -102,7 +102,8 @@ def test_a_shared_prompt_is_stored_once(ledger: Ledger) -> None:
 def test_tools_and_long_messages_are_shared_as_well(ledger: Ledger) -> None:
     tools = [{"name": "search", "description": PROMPT}]
     long = params("a long question " * 100, tools=tools)
-    other = params("short", tools=tools, messages=[{"role": "user", "content": "a long question " * 100}])
+    asked = {"role": "user", "content": "a long question " * 100}
+    other = params("", tools=tools, messages=[asked, {"role": "assistant", "content": "a short answer"}])
     keep(ledger, encode_payload(long, shared=True))
     before = stored(ledger)
     keep(ledger, encode_payload(other, shared=True))
