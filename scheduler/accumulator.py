@@ -20,6 +20,7 @@ from ledger.events import BatchPlanned, RequestBatched, batch_stream, request_st
 from ledger.ids import derive
 from ledger.projections import RequestRow, select_requests
 from scheduler.context import Context
+from scheduler.machine import FAR
 from scheduler.policy import Policy, Waiting, batch_due
 from scheduler.wire import ITEM_OVERHEAD
 
@@ -94,7 +95,7 @@ def _groups(context: Context) -> Iterator[tuple[Group, Waiting]]:
     with context.ledger.read() as connection:
         rows = connection.execute(query).all()
     for provider, version, betas, count, size, oldest in rows:
-        age = (to_micros(now) - oldest) / 1_000_000
+        age = abs(to_micros(now) - oldest) / 1_000_000  # ahead of now: the clock was set back, and time has passed
         yield (provider, version, betas), Waiting(count, int(size) + count * ITEM_OVERHEAD, age)
 
 
@@ -118,4 +119,5 @@ def _take(context: Context, group: Group, policy: Policy) -> list[RequestRow]:
 
 def _due(query: Select[*tuple[Any, ...]], now: int) -> Select[*tuple[Any, ...]]:
     column = schema.request_states.c
-    return query.where(column.status == "queued", or_(column.due_at.is_(None), column.due_at <= now))
+    due = or_(column.due_at.is_(None), column.due_at <= now, column.due_at > now + FAR)
+    return query.where(column.status == "queued", due)

@@ -17,6 +17,7 @@ from ledger import Ledger, schema
 from ledger.backends import DuplicateRow
 from ledger.clock import to_micros
 from ledger.errors import LedgerError
+from scheduler.machine import FAR
 
 __all__ = ["Lease", "LeaseLost", "Leases"]
 
@@ -116,7 +117,7 @@ class Leases:
         """The fence under which it is ours now, None if somebody holds it."""
         with self._ledger.database.write() as connection:
             row = _row(connection, lease_id, lock=True)
-            if row is not None and row[2] > now:
+            if row is not None and now < row[2] <= now + FAR:
                 return None
             fence = (row[1] if row is not None else 0) + 1
             values = {"owner": self._owner, "lease_until": until, "fence": fence}

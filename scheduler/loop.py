@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -24,7 +25,8 @@ TICK_SECONDS: Final = 0.2
 class Loop:
     """Runs a worker in the background between `start` and `stop`, or as a context manager.
 
-    `coalesce` and `max_instances=1`: a tick that comes while the one before it still works is dropped.
+    `coalesce` and `max_instances=1`: a tick that comes while the one before it still works is dropped. What fails
+    is in `worker.mishaps`, and tried again; the loop itself goes on.
     """
 
     def __init__(self, worker: Worker, *, hands: int = HANDS, tick_seconds: float = TICK_SECONDS) -> None:
@@ -34,15 +36,31 @@ class Loop:
             executors={"default": ThreadPoolExecutor(hands + 1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        self._scheduler.add_job(worker.plan, "interval", seconds=tick_seconds, id="plan")
+        self._scheduler.add_job(self._plan, "interval", seconds=tick_seconds, id="plan")
         for hand in range(hands):
             self._scheduler.add_job(self._advance, "interval", seconds=tick_seconds, id=f"advance-{hand}")
         # A long step makes its job miss ticks; that is meant, and no cause for a warning each time.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
+    def _plan(self) -> None:
+        self._calmly("plan", self._worker.plan)
+
     def _advance(self) -> None:
-        while self._scheduler.running and self._worker.advance():
+        while self._scheduler.running and self._calmly("advance", self._worker.advance):
             pass
+
+    def _calmly(self, job: str, act: Callable[[], int]) -> int:
+        """What `act` returns; 0 if it fails, and for a while after that."""
+        mishaps = self._worker.mishaps
+        if job in mishaps.resting():
+            return 0
+        try:
+            done = act()
+        except Exception as error:
+            mishaps.happened(job, error)
+            return 0
+        mishaps.over(job)
+        return done
 
     def start(self) -> None:
         """Begin."""

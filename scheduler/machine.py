@@ -7,7 +7,11 @@ from typing import Final
 
 from ledger.projections import BatchRow
 
-__all__ = ["Step", "next_step"]
+__all__ = ["FAR", "Step", "next_step"]
+
+FAR: Final = 2 * 86_400 * 1_000_000
+"""Two days in microseconds. No step is put off and no lease lasts so long: an instant this far ahead was written by
+a clock that has been set back since, and counts as past."""
 
 
 class Step(Enum):
@@ -47,6 +51,6 @@ def next_step(batch: BatchRow, now: int) -> Step:
     """
     if batch.due_at is None:
         return Step.NONE
-    if now < batch.due_at:
+    if now < batch.due_at <= now + FAR:
         return Step.WAIT
     return _BY_STATUS[batch.status]

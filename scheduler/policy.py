@@ -12,6 +12,7 @@ Reason = Literal["count", "bytes", "age"]
 
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
+_DAY: Final = 86_400.0
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +59,9 @@ def poll_delay(polls: int, policy: Policy, random: float) -> float:
 
 
 def retry_delay(attempt: int, policy: Policy, random: float, retry_after: float | None = None) -> float:
-    """Seconds before attempt number `attempt` + 1; never less than the provider asked for."""
+    """Seconds before attempt number `attempt` + 1; never less than the provider asked for, up to a day."""
     delay = _backoff(policy.retry_min_seconds, policy.retry_max_seconds, 2 * max(attempt - 1, 0), random)
-    return max(delay, retry_after or 0.0)
+    return max(delay, min(retry_after or 0.0, _DAY))
 
 
 def attempts_left(attempts: int, policy: Policy) -> bool:

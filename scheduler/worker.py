@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 
 from ledger import schema
 from ledger.clock import to_micros
-from ledger.errors import ProviderError, VersionConflict
+from ledger.errors import ConfigurationError, ProviderError, VersionConflict
 from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
 from scheduler.accumulator import accumulate
@@ -18,7 +18,8 @@ from scheduler.collect import collect
 from scheduler.context import Context
 from scheduler.health import ProviderHealth
 from scheduler.leases import Lease, LeaseLost, Leases
-from scheduler.machine import Step, next_step
+from scheduler.machine import FAR, Step, next_step
+from scheduler.mishaps import Mishaps
 from scheduler.poll import poll
 from scheduler.reconcile import reconcile
 from scheduler.retry import retry
@@ -46,6 +47,7 @@ class Worker:
         self._context = context
         self._owner = owner or f"worker-{context.ledger.ids.new()}"
         self.health = ProviderHealth(context.ledger.clock)
+        self.mishaps = Mishaps(context.ledger.clock)
         self.leases = Leases(context.ledger, self._owner, context.policy().lease_seconds)
 
     def plan(self) -> int:
@@ -53,7 +55,11 @@ class Worker:
         return retry(self._context) + accumulate(self._context)
 
     def advance(self) -> bool:
-        """Make one step with one batch that is due and nobody else's. False if there is none."""
+        """Make one step with one batch that is due and nobody else's. False if there is none.
+
+        Raises `ConfigurationError` (and so `DatabaseUnusable`): no batch fares better then. Any other failure of
+        a step is that batch's alone, and becomes one of `mishaps`.
+        """
         if self.health.paused:
             return False
         for batch_id in self._due():
@@ -78,9 +84,10 @@ class Worker:
             .outerjoin_from(schema.batches, schema.leases, lease.id == batch.id)
             .where(
                 batch.due_at.is_not(None),
-                batch.due_at <= now,
+                or_(batch.due_at <= now, batch.due_at > now + FAR),
                 batch.provider == self._context.provider.name,
-                or_(lease.lease_until.is_(None), lease.lease_until <= now),
+                or_(lease.lease_until.is_(None), lease.lease_until <= now, lease.lease_until > now + FAR),
+                batch.id.not_in(self.mishaps.resting()),
             )
             .order_by(batch.due_at)
             .limit(16)
@@ -98,9 +105,14 @@ class Worker:
                 step(self._context, batch, lease)
                 self.health.answered()
             forget = read_batch(self._context.ledger, batch_id).status in _TERMINAL
+            self.mishaps.over(batch_id)
         except ProviderError as error:
             self.health.failed(error)
         except (LeaseLost, VersionConflict) as lost:
             _log.info("batch %s: another worker has it (%s)", batch_id, lost)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            self.mishaps.happened(batch_id, error)
         finally:
             self.leases.release(lease, forget=forget)

@@ -17,7 +17,7 @@ from ledger.pricing import Tokens, normalise_json
 from ledger.projections.buckets import TagLimiter, bucket, coarser
 from ledger.projections.cache_reads import CacheReads
 from ledger.projections.outcomes import OutcomeRollup
-from ledger.projections.prices import UNPRICED, PriceKeys
+from ledger.projections.prices import PriceKeys
 from ledger.projections.rows import Fact, RequestRow
 from ledger.projections.working_set import WorkingSet
 
@@ -55,17 +55,17 @@ class UsageFold:
             self._outcomes.add(row, "cost_unknown", billed_at)
             return
         items = []
-        main_is_priced = False
-        for number, entry in enumerate(entries):
+        models: set[str] = set()
+        for entry in entries:
             key, epoch = self._prices.place(entry.key, data.billed_at)
             tokens = msgspec.structs.astuple(entry.tokens)
             items.append((data.role, key, billed_at, *tokens))
-            if number == 0:
-                main_is_priced = epoch != UNPRICED
+            if not models:
                 self._cache.note(row, entry.tokens, key, billed_at, data.role)
                 heads = _heads(row, entry.tokens, data.role)
             else:
-                heads = (0, int(epoch == UNPRICED and main_is_priced and data.role == "result"), 0, 0)
+                heads = (0, int(entry.key.model not in models and data.role == "result"), 0, 0)
+            models.add(entry.key.model)
             self._count(row, key, epoch, billed_at, data.role, (*heads, *tokens, 0, 0))
         row.usage = _extended(row.usage, items)
 

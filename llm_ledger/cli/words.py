@@ -36,7 +36,7 @@ def dollars(amount: str | None, digits: int | None = 6) -> str:
     if digits is not None:
         with localcontext(prec=60):
             value = value.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
-    return f"{'−' if value < 0 else ''}${abs(value):,f}"
+    return f"{'−' if value < 0 else ''}${value.copy_abs():,f}"
 
 
 def percent(part: str, whole: str) -> str:

@@ -21,6 +21,7 @@ from ledger.codec import GENESIS, chain_hash, encode_data
 from ledger.errors import IdempotencyMismatch, LedgerCorrupt, VersionConflict
 from ledger.events import ConfigChanged, RequestSucceeded
 from ledger.payloads import EncodedPayload, PayloadPurged, encode_payload, read_payload
+from ledger.queries import find_request
 from ledger.store import CHUNK, EventStore
 from ledger.verify import verify
 from tests.support.clock import NOON, FakeClock, seeded_ids
@@ -323,8 +324,8 @@ def test_projections_move_with_the_log(store: EventStore, database: Database) ->
     history.submitted([request])
     history.succeed(request)
     store.append(history.take())
-    (row,) = dump(database)["requests"]
-    assert (row["status"], row["version"]) == ("succeeded", 4)
+    row = find_request(Ledger(database), request.id)
+    assert (row.status, row.version, row.seq) == ("succeeded", 4, 1)
     assert verify(database).sound
 
 

@@ -1,0 +1,101 @@
+"""`run`: how it ends, and that nothing is lost however it ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ledger.queries import batches
+from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
+
+
+@pytest.fixture
+def slow(program: Any) -> Iterator[RunningSimulator]:
+    """A provider whose batches never end."""
+    with running(SimulatorConfig(batch_seconds=3600)) as simulator:
+        program.settings["ANTHROPIC_BASE_URL"] = simulator.base_url
+        yield simulator
+
+
+def statuses(program: Any) -> set[str]:
+    return {row["status"] for row in program("requests", "--json").lines}
+
+
+def under_way(ledger: Any) -> bool:
+    return any(batch.status == "in_progress" for batch in batches(ledger))
+
+
+def test_requests_that_are_refused_for_good_make_exit_code_1(program: Any, request_line: Any) -> None:
+    refused = request_line(2, params={"metadata": {"user_id": "simulate:invalid"}})
+    program("submit", program.file(request_line(1), refused))
+    done = program.process("run", "--until-idle")
+    assert done.code == 1
+    assert done.complaint.startswith("1 succeeded, 1 failed")
+    assert [line["status"] for line in program("results").lines] == ["succeeded", "errored"]
+
+
+def test_without_a_key_it_says_so_at_once(program: Any, request_line: Any) -> None:
+    program("submit", program.file(request_line(1)))
+    done = program("run", "--until-idle", ANTHROPIC_API_KEY="")
+    assert done.code == 3
+    assert "ANTHROPIC_API_KEY" in done.complaint
+    assert statuses(program) == {"queued"}
+
+
+def test_a_wrong_key_ends_it_and_requests_stay_queued(program: Any, request_line: Any) -> None:
+    program("submit", program.file(request_line(1)))
+    done = program("run", "--until-idle", ANTHROPIC_API_KEY="invalid-sk-canary-4711")
+    assert done.code == 4
+    assert "1 request stay queued" in done.complaint.replace("requests", "request")
+    assert program("results").document["status"] == "pending"
+    assert program("run", "--until-idle").code == 0
+    assert program("results").document["status"] == "succeeded"
+
+
+def test_an_unreachable_provider_is_given_up_and_requests_stay_queued(program: Any, request_line: Any) -> None:
+    program("submit", program.file(request_line(1)))
+    done = program("run", "--until-idle", "--give-up-after", "0.3s", ANTHROPIC_BASE_URL="http://127.0.0.1:1")
+    assert done.code == 4
+    assert done.complaint.startswith("gave up after")
+    assert program("results").document["status"] == "pending"
+
+
+def test_sigterm_ends_a_service_and_another_account_cannot_go_on(
+    program: Any, request_line: Any, slow: RunningSimulator
+) -> None:
+    program("submit", program.file(request_line(1)))
+    with program.start("run") as process:
+        program.wait_until(under_way)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "stopping after the steps under way" in err
+    done = program("run", "--until-idle", ANTHROPIC_API_KEY="sk-another")
+    assert done.code == 4
+    assert "another account" in done.complaint
+    assert len(slow.log()["batches"]) == 1
+
+
+def test_an_interrupted_run_ends_with_130(program: Any, request_line: Any, slow: RunningSimulator) -> None:
+    program("submit", program.file(request_line(1)))
+    with program.start("run", "--until-idle") as process:
+        program.wait_until(under_way)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert program("verify").code == 0
+
+
+@pytest.mark.parametrize("duration", ["soon", "10 parsecs", "-1s", ""])
+def test_an_unreadable_duration_is_a_usage_error(program: Any, duration: str) -> None:
+    assert program("run", "--until-idle", "--give-up-after", duration).code == 2
+
+
+def test_an_unusable_setting_is_named(program: Any) -> None:
+    done = program("run", "--until-idle", LLM_LEDGER_LEASE_SECONDS="never")
+    assert done.code == 3
+    assert "LLM_LEDGER_LEASE_SECONDS" in done.complaint

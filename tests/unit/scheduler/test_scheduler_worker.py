@@ -1,0 +1,253 @@
+"""One worker finds what is due, takes the lease on it, makes one step; several share a ledger."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+import pytest
+
+from ledger.errors import DatabaseUnusable, ProviderUnreachable
+from ledger.events import NewEvent, RequestCanceled, request_stream
+from scheduler import Context, Worker
+from scheduler.leases import Leases
+from tests.support.fake_provider import Turn
+from tests.support.world import World
+
+SILENT = ProviderUnreachable("no connection")
+BROKEN = RuntimeError("nobody thought of this")
+
+
+def leases_left(world: World) -> int:
+    with world.ledger.read() as connection:
+        count = connection.exec_driver_sql("SELECT count(*) FROM leases WHERE lease_until > 0").scalar()
+    assert count is not None
+    return int(count)
+
+
+def test_requests_go_all_the_way(world: World) -> None:
+    world.submit(10)
+    world.run()
+    assert world.statuses() == ["succeeded"] * 10
+    assert [batch.status for batch in world.batches()] == ["collected"] * 3
+    assert world.provider.params_taken.total() == 10
+    world.check()
+
+
+def test_a_run_with_nothing_to_do(world: World) -> None:
+    assert world.worker.tick() == 0
+    assert not world.worker.advance()
+
+
+def test_the_real_nonces_and_chances_do_as_well(world: World) -> None:
+    context = Context(ledger=world.ledger, provider=world.provider, policy=lambda: world.policy)
+    world.submit(8)
+    world.run(Worker(context, "named"))
+    nonces = {item.custom_id.rpartition("-")[0] for held in world.provider.batches for item in held.items}
+    assert len(nonces) == 2
+    assert {len(nonce) for nonce in nonces} == {16}
+
+
+def test_what_is_over_leaves_no_lease_behind(world: World) -> None:
+    world.submit(6)
+    world.run()
+    with world.ledger.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM leases").scalar() == 0
+
+
+def test_what_somebody_else_holds_is_left_alone(world: World) -> None:
+    world.submit(8)
+    world.plan()
+    first, second = world.batches()
+    assert Leases(world.ledger, "other", 15.0).acquire(first.id) is not None
+    assert world.worker.advance()
+    assert not world.worker.advance()
+    assert [batch.status for batch in world.batches()] == ["planned", "in_progress"]
+    assert second.status == "planned"
+    world.clock.advance(15)
+    world.run()
+    assert world.statuses() == ["succeeded"] * 8
+
+
+def test_what_somebody_took_between_looking_and_taking_is_left_alone(world: World) -> None:
+    world.submit(4)
+    world.plan()
+    acquire = world.worker.leases.acquire
+    other = world.another_worker()
+
+    def late(lease_id: str) -> object:
+        other.leases.acquire(lease_id)
+        return acquire(lease_id)
+
+    world.worker.leases.acquire = late  # type: ignore[method-assign,assignment]
+    assert not world.worker.advance()
+    assert world.batch().status == "planned"
+
+
+def test_what_somebody_did_between_looking_and_taking_is_not_done_again(world: World) -> None:
+    world.submit(4)
+    world.plan()
+    acquire = world.worker.leases.acquire
+    other = world.another_worker()
+
+    def late(lease_id: str) -> object:
+        assert other.advance()
+        return acquire(lease_id)
+
+    world.worker.leases.acquire = late  # type: ignore[method-assign,assignment]
+    assert world.worker.advance()
+    assert world.provider.calls["create"] == 1
+    assert world.provider.calls["retrieve"] == 0
+
+
+def test_batches_of_another_provider_are_left_to_its_own_worker(world: World) -> None:
+    world.submit(4)
+    world.plan()
+    world.provider.name = "another"
+    assert not world.worker.advance()
+
+
+def test_what_is_due_longest_comes_first(world: World) -> None:
+    world.submit(12)
+    world.plan()
+    for _ in range(3):
+        world.worker.advance()
+    first, second, third = (batch.id for batch in world.batches())
+    sent = [event.stream_id for event in world.ledger.events() if event.type == "batch.submitted"]
+    assert sent == [f"batch/{batch}" for batch in (first, second, third)]
+
+
+def test_while_the_provider_is_silent_it_is_left_in_peace(world: World) -> None:
+    world.submit(8)
+    world.plan()
+    world.provider.plan("newest_batch_id", SILENT)
+    assert world.worker.advance()
+    assert not world.worker.advance()
+    assert world.provider.calls.total() == 1
+    world.clock.advance(1)
+    assert world.worker.advance()
+    assert world.worker.health.error is None
+
+
+def test_a_step_that_breaks_holds_up_no_other_batch(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.submit(8)
+    world.plan()
+    first, second = world.batches()
+    world.provider.plan("newest_batch_id", *[Turn(refuse=BROKEN)] * 3)
+    with caplog.at_level(logging.ERROR, "scheduler"):
+        while world.worker.advance():
+            pass
+        assert [batch.status for batch in world.batches()] == ["planned", "planned"]
+        assert world.worker.mishaps.errors == {first.id: BROKEN, second.id: BROKEN}
+        assert leases_left(world) == 0
+        world.clock.advance(9.9)
+        assert not world.worker.advance()
+        world.clock.advance(0.1)
+        while world.worker.advance():
+            pass
+    assert [batch.status for batch in world.batches()] == ["planned", "in_progress"]
+    assert world.worker.mishaps.errors == {first.id: BROKEN}
+    # Two batches broke three times: each is said once, with where it happened.
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{batch.id} failed; tried again every 10 s" for batch in (first, second)
+    ]
+    assert "nobody thought of this" in caplog.text
+    assert "Traceback" in caplog.text
+    world.run()
+    assert world.worker.mishaps.errors == {}
+    assert world.statuses() == ["succeeded"] * 8
+
+
+def test_another_failure_of_the_same_batch_is_said_too(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.submit(4)
+    world.plan()
+    world.provider.plan("newest_batch_id", Turn(refuse=BROKEN), Turn(refuse=KeyError("else")))
+    world.run()
+    assert len([record for record in caplog.records if record.name == "scheduler.mishaps"]) == 2
+
+
+def test_a_sender_that_breaks_leaves_its_intent_to_be_cleared_up(world: World) -> None:
+    world.provider.plan("create", Turn(lose=BROKEN))
+    world.submit(4)
+    world.run()
+    assert world.provider.calls["create"] == 1
+    assert world.statuses() == ["succeeded"] * 4
+    world.check()
+
+
+def test_a_ledger_that_cannot_be_used_concerns_all(world: World) -> None:
+    world.submit(4)
+    world.plan()
+    full = DatabaseUnusable("the disk is full")
+    world.provider.plan("newest_batch_id", Turn(refuse=full))
+    with pytest.raises(DatabaseUnusable):
+        world.worker.advance()
+    assert leases_left(world) == 0
+    assert world.worker.mishaps.errors == {}
+    world.run()
+    assert world.statuses() == ["succeeded"] * 4
+
+
+def test_requests_that_ended_by_hand_before_they_were_sent(world: World) -> None:
+    world.submit(4)
+    world.plan()
+    row = world.requests()[1]
+    event = NewEvent(
+        request_stream(row.id), row.version + 1, RequestCanceled(), world.ledger.ids.new(), world.clock.now()
+    )
+    world.ledger.append([event])
+    world.run()
+    assert world.statuses() == ["succeeded", "canceled", "succeeded", "succeeded"]
+    world.check()
+
+
+@pytest.mark.parametrize("days", [-40, -1 / 24, 1 / 24, 40])
+@pytest.mark.parametrize("events", [0, 1, 2, 4, 8])
+def test_the_wall_clock_jumps(world: World, days: float, events: int) -> None:
+    """Wherever it happens, and though a worker died there with a lease in hand: all is done within the hour."""
+    bodies = world.submit(6)
+    world.provider.fates[bodies[0]].append("overloaded")
+    for _ in range(events):
+        world.worker.plan()
+        world.worker.advance()
+        world.clock.advance(2.5)
+    for batch in world.batches():
+        Leases(world.ledger, "gone", 15.0).acquire(batch.id)
+    world.clock.jump(days * 86_400)
+    # The provider's clock is its own.
+    for held in world.provider.batches:
+        held.created_at = held.ends_at = world.clock.now()
+    world.run(seconds=3_700)
+    assert world.provider.params_taken.total() == 7
+    world.check()
+
+
+def test_many_workers_share_a_ledger(shared_world: World) -> None:
+    world = shared_world
+    bodies = world.submit(60)
+    for body in bodies[::7]:
+        world.provider.fates[body].append("overloaded")
+    world.provider.batch_seconds = 0.0
+    moved = threading.Event()
+    done = Counter[str]()
+
+    def work(name: str) -> None:
+        worker = Worker(world.context(), name)
+        while not moved.is_set():
+            done[name] += worker.tick()
+
+    threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(2_000):
+        if set(world.statuses()) == {"succeeded"}:
+            break
+        world.clock.advance(0.5)
+    moved.set()
+    for thread in threads:
+        thread.join()
+    world.run()
+    assert world.statuses() == ["succeeded"] * 60
+    assert world.provider.params_taken.total() == 60 + len(bodies[::7])
+    world.check()
