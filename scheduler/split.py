@@ -19,12 +19,11 @@ def split(context: Context, batch: BatchRow, lease: Lease, reason: str) -> None:
         key=lambda row: row.batch_index or 0,
     )
     events = [batch_event(context, batch, BatchFailed(reason=reason))]
-    if batch.request_count == 1:
-        events += [
-            request_event(context, row, RequestAbandoned(reason=reason, attempts=row.attempts)) for row in rows
-        ]
+    if len(rows) == 1:
+        abandoned = RequestAbandoned(reason=reason, attempts=rows[0].attempts)
+        events.append(request_event(context, rows[0], abandoned))
     else:
         middle = len(rows) // 2
-        for half in filter(None, (rows[:middle], rows[middle:])):
+        for half in (rows[:middle], rows[middle:]):
             events += plan_events(context, half, reason="split", policy=context.policy(), parent=batch.id)
     context.ledger.append(events, guard=lease.guard)

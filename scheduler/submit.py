@@ -109,7 +109,7 @@ def _items(context: Context, batch: BatchRow, nonce: str) -> Iterator[BatchItem]
     query = (
         select(state.batch_index, request.payload)
         .join_from(schema.request_states, schema.requests, state.seq == request.seq)
-        .where(state.batch_id == batch.id)
+        .where(state.batch_id == batch.id, state.status == "batched")
         .order_by(state.batch_index)
         .limit(_PAGE)
     )

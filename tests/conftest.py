@@ -10,8 +10,10 @@ from hypothesis import settings
 from ledger import Ledger
 from ledger.events import prices_stream
 from ledger.ids import IdFactory
+from ledger.prices import adopt_packaged_prices
 from tests.support.clock import FakeClock, seeded_ids
 from tests.support.history import History
+from tests.support.ledgers import bare_ledger
 
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("ledger", deadline=None)
@@ -31,7 +33,8 @@ def ids(clock: FakeClock) -> IdFactory:
 @pytest.fixture
 def ledger(clock: FakeClock, ids: IdFactory) -> Iterator[Ledger]:
     """A ledger whose only event is the adoption of the packaged price book."""
-    with Ledger.open("sqlite://", clock=clock, ids=ids) as ledger:
+    with bare_ledger(clock, ids) as ledger:
+        adopt_packaged_prices(ledger)
         yield ledger
 
 

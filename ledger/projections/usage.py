@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from operator import add
 from typing import Final
 
 import msgspec
@@ -14,8 +12,9 @@ from ledger.clock import to_micros
 from ledger.errors import UsageUnreadable
 from ledger.events import CacheUsageRecorded
 from ledger.pricing import Tokens, normalise_json
-from ledger.projections.buckets import TagLimiter, bucket, coarser
+from ledger.projections.buckets import TagLimiter
 from ledger.projections.cache_reads import CacheReads
+from ledger.projections.deltas import Deltas
 from ledger.projections.outcomes import OutcomeRollup
 from ledger.projections.prices import PriceKeys
 from ledger.projections.rows import Fact, RequestRow
@@ -26,20 +25,16 @@ __all__ = ["UsageFold"]
 _MEASURES: Final = 12
 _UNREAD: Final = slice(10, 12)
 
-Measures = tuple[int, ...]
-RollupKey = tuple[str, int, int, int, str]
-
 
 class UsageFold:
     """`cache_usage.recorded` → the `usage` of its request, counts in `usage_rollups`."""
 
     def __init__(self, rows: WorkingSet, tags: TagLimiter, prices: PriceKeys, outcomes: OutcomeRollup) -> None:
         self._rows = rows
-        self._tags = tags
         self._prices = prices
         self._outcomes = outcomes
         self._cache = CacheReads(rows)
-        self._deltas: defaultdict[RollupKey, list[int]] = defaultdict(lambda: [0] * _MEASURES)
+        self._deltas = Deltas(tags, _MEASURES)
 
     def recorded(self, fact: Fact, data: CacheUsageRecorded) -> None:
         row = self._rows.requests[fact.entity]
@@ -66,14 +61,8 @@ class UsageFold:
             else:
                 heads = (0, int(entry.key.model not in models and data.role == "result"), 0, 0)
             models.add(entry.key.model)
-            self._count(row, key, epoch, billed_at, data.role, (*heads, *tokens, 0, 0))
+            self._deltas.count(row.tags, billed_at, (key, epoch, data.role), (*heads, *tokens, 0, 0))
         row.usage = _extended(row.usage, items)
-
-    def _count(self, row: RequestRow, key: int, epoch: int, at: int, role: str, measures: Measures) -> None:
-        # Tag values are admitted in the order of the log, whatever the chunks; spread out they are at the flush.
-        self._tags.scopes(row.tags)
-        delta = self._deltas[row.tags, bucket(at), key, epoch, role]
-        delta[:] = map(add, delta, measures)
 
     def _count_unread(self) -> None:
         changes = self._cache.flush()
@@ -81,19 +70,12 @@ class UsageFold:
         for change in changes:
             epoch = epochs[change.price_key, change.billed_at]
             measures = (*(0,) * _UNREAD.start, change.write_5m, change.write_1h)
-            self._count(change.request, change.price_key, epoch, change.billed_at, "result", measures)
+            place = (change.price_key, epoch, "result")
+            self._deltas.count(change.request.tags, change.billed_at, place, measures)
 
     def flush(self) -> None:
         self._count_unread()
-        sums: defaultdict[tuple[object, ...], list[int]] = defaultdict(lambda: [0] * _MEASURES)
-        for (tags, start, *price), counts in self._deltas.items():
-            for tag, value in self._tags.scopes(tags):
-                for grain, begins in coarser(start):
-                    total = sums[tag, grain, begins, value, *price]
-                    total[:] = map(add, total, counts)
-        rows = [(*key, *counts) for key, counts in sums.items()]
-        self._rows.database.add(self._rows.connection, schema.usage_rollups, rows)
-        self._deltas.clear()
+        self._rows.database.add(self._rows.connection, schema.usage_rollups, self._deltas.take())
 
 
 def _extended(usage: str, items: Sequence[tuple[object, ...]]) -> str:

@@ -6,7 +6,8 @@
 3    configuration or database unusable
 4    provider refused or unreachable, nothing lost
 70   a bug: the traceback says where
-130  interrupted
+130  interrupted (Ctrl-C)
+143  `run --until-idle` was terminated with work left
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import typer
 
 from llm_ledger.cli.words import one_line
 
-__all__ = ["ExitCode", "complain", "exit_code", "guarded"]
+__all__ = ["ExitCode", "exit_code", "guarded", "say"]
 
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 
@@ -57,7 +58,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., None]:
             _forget_stdout()
             code = ExitCode.DONE
         except KeyboardInterrupt:
-            complain("interrupted")
+            say("interrupted")
             code = ExitCode.INTERRUPTED
         except Exception as error:
             code = _explained(error)
@@ -66,7 +67,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., None]:
     return run
 
 
-def complain(line: str) -> None:
+def say(line: str) -> None:
     """One line on stderr."""
     with contextlib.suppress(OSError, ValueError):
         print(f"llm-ledger: {one_line(line)}", file=sys.stderr, flush=True)  # noqa: T201
@@ -86,14 +87,14 @@ def exit_code(error: Exception) -> ExitCode:
 def _explained(error: Exception) -> ExitCode:
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         where = f"{error.filename}: " if error.filename else ""
-        complain(f"{where}cannot write: {error.strerror}")
+        say(f"{where}cannot write: {error.strerror}")
         _forget_stdout()
         return ExitCode.UNUSABLE
     code = exit_code(error)
     if code is ExitCode.BUG:
         traceback.print_exception(error)  # never with locals: they may hold a key
     else:
-        complain(str(error))
+        say(str(error))
     return code
 
 

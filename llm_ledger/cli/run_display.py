@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from ledger.clock import Clock
 from ledger.queries import Outstanding
 from ledger.savings import Period
 from ledger.summary import savings
+from llm_ledger.cli.guard import say
 from llm_ledger.cli.logs import log_to
 from llm_ledger.cli.progress import watched
 from llm_ledger.cli.words import counted, dollars
@@ -62,7 +62,7 @@ class RunDisplay:
 
     def say(self, line: str) -> None:
         """A line of its own."""
-        print(f"llm-ledger: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        say(line)
 
 
 class _Drawn(RunDisplay):

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from types import FrameType
 from typing import Final, TypeVar
 
@@ -28,6 +29,11 @@ LOOK_SECONDS: Final = 0.25
 
 NOT_FOUND_SECONDS: Final = 30.0
 """How long a 404 may be a batch that is not visible yet, before it is an address that is wrong."""
+
+ACCOUNT_LOOKS: Final = 8
+"""Every so many looks it asks whether what is left belongs to somebody else."""
+
+_SHOW_CURSOR: Final = b"\x1b[?25h"
 
 _T = TypeVar("_T")
 
@@ -52,7 +58,8 @@ def stop_on_signals() -> Iterator[Stop]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
-            sys.stderr.flush()
+            if sys.stderr.isatty():
+                os.write(sys.stderr.fileno(), _SHOW_CURSOR)
             os._exit(128 + number)  # threads are in the middle of steps; the ledger knows how far they are
         stop.signal_number = number
         stop.set()
@@ -69,13 +76,17 @@ def work(context: Context, stop: Stop, leave: Leave) -> None:
     """Run the loop until it is over. Raises what made going on senseless: `ProviderError`, or a step's failure."""
     worker = _Supervised(context)
     with run_display(context.ledger) as display, Loop(worker):
-        while not stop.is_set():
+        for look in count(1):
+            if stop.is_set():
+                break
             left = outstanding(context.ledger)
             display.stand(left)
             worker.raise_failure()
             if leave.until_idle and left.idle:
                 break
-            _check_provider(context, worker, leave, left)
+            _check_provider(worker, leave, left)
+            if leave.until_idle and look % ACCOUNT_LOOKS == 0:
+                _check_account(context, left)
             stop.wait(LOOK_SECONDS)
         if stop.is_set():
             display.say("stopping after the steps under way; once more stops at once")
@@ -108,33 +119,27 @@ class _Supervised(Worker):
             return nothing
 
 
-def _check_provider(context: Context, worker: Worker, leave: Leave, left: Outstanding) -> None:
+def _check_provider(worker: Worker, leave: Leave, left: Outstanding) -> None:
     """Raises `ProviderError` if waiting any longer is pointless."""
     error, failing_for = worker.health.error, worker.health.failing_for()
     queued = f"; {counted(left.requests, 'request')} stay queued, run again to go on"
     if error is not None and leave.give_up_after is not None and failing_for >= leave.give_up_after:
         raise ProviderError(f"gave up after {failing_for:.0f} s: {error}{queued}")
-    if not leave.until_idle:
-        return
-    if isinstance(error, ProviderRefused) and (error.status != 404 or failing_for >= NOT_FOUND_SECONDS):
+    refused = isinstance(error, ProviderRefused) and (error.status != 404 or failing_for >= NOT_FOUND_SECONDS)
+    if leave.until_idle and refused:
         raise ProviderError(f"{error}{queued}")
-    strangers = _strangers(context, left)
-    if strangers:
-        raise ProviderError(
-            f"{counted(len(strangers), 'batch')} left belong to another account; set that account's key to go on"
-        )
 
 
-def _strangers(context: Context, left: Outstanding) -> list[BatchRow]:
-    """Unfinished batches of another account, if nothing else is left to do."""
-    if not left.batches:
-        return []
-    active = [batch for batch in batches(context.ledger) if batch.due_at is not None]
+def _check_account(context: Context, left: Outstanding) -> None:
+    """Raises `ProviderError` if nothing is left to do but batches of another account: they wait for its key."""
+    active = [batch for batch in batches(context.ledger) if batch.due_at is not None] if left.batches else []
     ours = context.provider.account()
     if not active or any(_account(batch) in (None, ours) for batch in active):
-        return []
-    waiting = sum(batch.request_count - batch.settled for batch in active)
-    return active if left.requests <= waiting else []
+        return
+    if left.requests <= sum(batch.request_count - batch.settled for batch in active):
+        raise ProviderError(
+            f"{counted(len(active), 'batch')} left, of another account; set that account's key to go on"
+        )
 
 
 def _account(batch: BatchRow) -> Account | None:

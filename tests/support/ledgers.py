@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, text
 
 from ledger import Ledger, schema
 from ledger.backends import Database, open_database
+from ledger.ids import IdFactory
 from ledger.migrate import upgrade
 from ledger.projections import register
 from tests.support.clock import FakeClock, seeded_ids
@@ -16,7 +17,7 @@ from tests.support.clock import FakeClock, seeded_ids
 __all__ = ["bare_ledger", "dump", "rows_of"]
 
 
-def bare_ledger(clock: FakeClock | None = None) -> Ledger:
+def bare_ledger(clock: FakeClock | None = None, ids: IdFactory | None = None) -> Ledger:
     """A ledger in memory without any event: no price book is adopted yet. Close it.
 
     Its schema is a copy of what the migrations make, since these take longer than most tests.
@@ -28,7 +29,7 @@ def bare_ledger(clock: FakeClock | None = None) -> Ledger:
         connection.execute(insert(schema.ledger_head).values(id=1, position=0, hash=bytes(32)))
         register(database, connection)
     clock = clock or FakeClock()
-    return Ledger(database, clock=clock, ids=seeded_ids(clock))
+    return Ledger(database, clock=clock, ids=ids or seeded_ids(clock))
 
 
 @cache

@@ -1,28 +1,20 @@
-"""A clock that stands still until it is told otherwise."""
+"""A clock that stands still, and whose wall time can be set like that of a machine."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+from tests.support.clock import FakeClock
 
 
-class ManualClock:
-    """`advance` passes time, `jump` only sets the wall clock, as an administrator or NTP would."""
+class ManualClock(FakeClock):
+    """`advance` passes time; `jump` sets the wall clock, which the monotonic one does not notice."""
 
-    def __init__(self, start: datetime = START) -> None:
-        self._now = start
-        self._monotonic = 1000.0
-
-    def now(self) -> datetime:
-        return self._now
+    _jumped = 0.0
 
     def monotonic(self) -> float:
-        return self._monotonic
-
-    def advance(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
-        self._monotonic += seconds
+        return super().monotonic() - self._jumped
 
     def jump(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
+        self._jumped += seconds

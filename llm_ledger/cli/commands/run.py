@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from llm_ledger.cli.guard import ExitCode, complain
+from llm_ledger.cli.guard import ExitCode, say
 from llm_ledger.cli.options import GiveUpAfter, Json
 from llm_ledger.cli.output import write_json
 
@@ -45,7 +45,7 @@ def run(
         work(context, stop, Leave(until_idle=until_idle, give_up_after=give_up_after))
         document = account.close()
     if not stop.is_set():
-        complain(account.sentence(document))
+        say(account.sentence(document))
     if json:
         write_json(document)
     return _code(stop.signal_number, until_idle=until_idle, abandoned=account.abandoned(document))

