@@ -70,7 +70,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., None]:
 def say(line: str) -> None:
     """One line on stderr."""
     with contextlib.suppress(OSError, ValueError):
-        print(f"llm-ledger: {one_line(line)}", file=sys.stderr, flush=True)  # noqa: T201
+        sys.stderr.write(f"llm-ledger: {one_line(line)}\n")
 
 
 def exit_code(error: Exception) -> ExitCode:

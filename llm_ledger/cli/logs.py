@@ -50,4 +50,4 @@ def log_to(write: Callable[[str], None] | None = None) -> None:
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    sys.stderr.write(f"{line}\n")

@@ -14,7 +14,7 @@ from llm_ledger.cli.words import plain
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["SHOWN", "Column", "on_terminal", "show", "show_list", "show_table", "write_json"]
+__all__ = ["SHOWN", "Column", "on_terminal", "show", "show_list", "show_table", "write_json", "write_text"]
 
 SHOWN: Final = 50
 """Rows of a list that a terminal shows unless it is asked for more."""
@@ -37,6 +37,11 @@ class Column(msgspec.Struct, frozen=True):
 def on_terminal() -> bool:
     """True if stdout is looked at by a person."""
     return sys.stdout.isatty()
+
+
+def write_text(line: str) -> None:
+    """One line of text."""
+    sys.stdout.write(f"{line}\n")
 
 
 def write_json(value: Any) -> None:
@@ -74,7 +79,7 @@ def show_list(
         show_table(columns, map(cells, reversed(newest[:SHOWN])))
         if len(newest) > SHOWN:
             hint = f"the newest {SHOWN}; --limit N shows the first N, a pipe or --json gets all"
-            print(hint, file=sys.stderr)  # noqa: T201
+            sys.stderr.write(f"{hint}\n")
 
 
 def show_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
@@ -83,7 +88,7 @@ def show_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None
         _ruled(columns, rows)
     else:
         for line in _aligned(columns, rows):
-            print(line)  # noqa: T201
+            write_text(line)
 
 
 def _ruled(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:

@@ -42,13 +42,15 @@ ANSWERED: tuple[Fate, ...] = ("succeeded", "no_usage", "odd_usage", "torn_usage"
 
 @dataclass
 class Turn:
-    """How one call goes. `hook` runs first; `refuse` is raised instead of doing anything, `lose` after it was done.
+    """How one call goes. `hook` runs first; `refuse` is raised instead of doing anything.
 
+    `late` runs after it was done, before the answer is there; `lose` is raised in the place of the answer.
     `mangle` rewrites the lines of a results call; an exception among them is raised in its place.
     """
 
     hook: Callable[[], object] | None = None
     refuse: Exception | None = None
+    late: Callable[[], object] | None = None
     lose: Exception | None = None
     mangle: Callable[[list[ItemResult]], Iterable[ItemResult | Exception]] | None = None
 
@@ -72,7 +74,8 @@ class FakeProvider:
     """`BatchProvider` without a network. Everything else that it holds is open to the test.
 
     `fates` gives the fates of params in order of their attempts, then success. `poison` holds params that no
-    batch may contain. `batch_seconds`, `visible_after` and `results_after` are seconds of `clock`.
+    batch may contain. `batch_seconds`, `visible_after` and `results_after` are seconds of `clock`. `chance` says
+    how a call goes for which nothing is planned.
     """
 
     name = "anthropic"
@@ -87,6 +90,7 @@ class FakeProvider:
         self.account_in_use = OURS
         self.poison: set[bytes] = set()
         self.fates: defaultdict[bytes, deque[Fate]] = defaultdict(deque)
+        self.chance: Callable[[str], Turn] = lambda call: Turn()
         self.batches: list[HeldBatch] = []
         self.calls: Counter[str] = Counter()
         self.params_taken: Counter[bytes] = Counter()
@@ -198,7 +202,7 @@ class FakeProvider:
     def _turn(self, call: str, delayed: type[Exception] | None = None) -> _Playing:
         with self._lock:
             self.calls[call] += 1
-            turn = self._turns[call].popleft() if self._turns[call] else Turn()
+            turn = self._turns[call].popleft() if self._turns[call] else self.chance(call)
         return _Playing(turn, raise_at_once=delayed is None)
 
     def _visible(self) -> list[HeldBatch]:
@@ -283,6 +287,8 @@ class _Playing:
         return self._turn
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._turn.late is not None:
+            self._turn.late()
         if kind is None and self._turn.lose is not None:
             raise self._turn.lose
 

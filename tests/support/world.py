@@ -13,12 +13,14 @@ import msgspec
 from ledger import Ledger
 from ledger.clock import to_micros
 from ledger.events import EventData, RecordedEvent
+from ledger.prices import adopt_packaged_prices
 from ledger.projections import BatchRow, RequestRow
 from ledger.queries import batches, billed_items, outstanding, requests
 from ledger.verify import verify
 from scheduler import Context, Intake, Policy, Worker
 from tests.support.fake_provider import FakeProvider
 from tests.support.fake_rules import FakeRules
+from tests.support.ledgers import bare_ledger
 from tests.support.manual_clock import ManualClock
 
 Kind = TypeVar("Kind", bound=EventData)
@@ -42,7 +44,11 @@ class World:
     def __init__(self, url: str = "sqlite://", *, seed: int = 0, **policy: Any) -> None:
         self.random = Random(seed)
         self.clock = ManualClock()
-        self.ledger = Ledger.open(url, clock=self.clock)
+        if url == "sqlite://":
+            self.ledger = bare_ledger(self.clock)
+            adopt_packaged_prices(self.ledger)
+        else:
+            self.ledger = Ledger.open(url, clock=self.clock)
         self.provider = FakeProvider(self.clock, seed=seed)
         self.policy = msgspec.structs.replace(POLICY, **policy)
         self._nonces = count(1)
@@ -93,9 +99,9 @@ class World:
             assert self.clock.monotonic() < end, f"not done: {self.batches()} {self.requests()}"
             for worker in workers or (self.worker,):
                 worker.tick()
-            self.clock.advance(max(self._until_due(), 0.5))
+            self.clock.advance(max(self.until_due(), 0.5))
 
-    def _until_due(self) -> float:
+    def until_due(self) -> float:
         """Seconds until a batch or a waiting request is due."""
         due = [batch.due_at for batch in self.batches() if batch.due_at is not None]
         oldest = [row.recorded_at for row in self.requests() if row.status == "queued" and row.due_at is None]

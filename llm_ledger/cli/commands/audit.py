@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from llm_ledger.cli.options import Json
-from llm_ledger.cli.output import write_json
+from llm_ledger.cli.output import write_json, write_text
 from llm_ledger.cli.progress import bar
 from llm_ledger.cli.words import counted, plain
 
@@ -29,11 +29,11 @@ def verify(json: Json = False) -> None:
         write_json(document)
     else:
         for problem in found.problems:
-            print(plain(problem))  # noqa: T201
+            write_text(plain(problem))
     if not found.sound:
         raise LedgerCorrupt(f"{counted(len(found.problems), 'contradiction')} in {counted(found.events, 'event')}")
     if not json:
-        print(f"{counted(found.events, 'event')}, nothing contradicts anything; head {found.head}")  # noqa: T201
+        write_text(f"{counted(found.events, 'event')}, nothing contradicts anything; head {found.head}")
 
 
 def rebuild(json: Json = False) -> None:
@@ -45,7 +45,7 @@ def rebuild(json: Json = False) -> None:
     if json:
         write_json({"events": events})
     else:
-        print(f"projections made anew from {counted(events, 'event')}")  # noqa: T201
+        write_text(f"projections made anew from {counted(events, 'event')}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from llm_ledger.cli.options import Json, Limit
-from llm_ledger.cli.output import Column, show_list, write_json
+from llm_ledger.cli.output import Column, show_list, write_json, write_text
 from llm_ledger.cli.words import plain
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _follow(ledger: Ledger, stream: str | None, after: int, limit: int | None, j
             if json:
                 write_json(event_document(event))
             else:
-                print(plain("  ".join(_cells(event))))  # noqa: T201
+                write_text(plain("  ".join(_cells(event))))
         sys.stdout.flush()
         after = page[-1].position if page else after
         left = None if left is None else left - len(page)

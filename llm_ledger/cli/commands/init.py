@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_ledger.cli.options import Json
-from llm_ledger.cli.output import write_json
+from llm_ledger.cli.output import write_json, write_text
 
 __all__ = ["init"]
 
@@ -29,7 +29,7 @@ def init(json: Json = False) -> None:
     if json:
         write_json({"database": where, "before": before, "after": after, "events": events})
     else:
-        print(f"{where}: {_done(before, after)}")  # noqa: T201
+        write_text(f"{where}: {_done(before, after)}")
 
 
 def _done(before: str | None, after: str) -> str:

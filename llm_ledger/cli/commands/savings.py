@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from llm_ledger.cli.options import Json
-from llm_ledger.cli.output import Column, show, show_table, write_json
+from llm_ledger.cli.output import Column, show, show_table, write_json, write_text
 from llm_ledger.cli.words import ABSENT, counted, dollars
 
 __all__ = ["savings", "show_groups", "show_savings"]
@@ -74,7 +74,7 @@ def show_savings(report: Mapping[str, Any]) -> None:
 def show_groups(what: str, groups: Sequence[Mapping[str, Any]]) -> None:
     """A line per group."""
     columns = (Column(what.removeprefix("tag:")), *_COLUMNS[1:])
-    print()  # noqa: T201
+    write_text("")
     show_table(columns, (_cells(group) for group in groups))
 
 

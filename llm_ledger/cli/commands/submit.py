@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import typer
 
 from llm_ledger.cli.options import Json, Tags
-from llm_ledger.cli.output import write_json
+from llm_ledger.cli.output import write_json, write_text
 from llm_ledger.cli.progress import Bar, bar
 from llm_ledger.cli.words import counted
 
@@ -53,7 +53,7 @@ def submit(
         figures = {"total": submission.total, "recorded": submission.recorded, "skipped": submission.skipped}
         write_json({"key": key, **figures})
     else:
-        print(_sentence(submission))  # noqa: T201
+        write_text(_sentence(submission))
 
 
 class _Reading:

@@ -242,32 +242,6 @@ def test_nothing_is_sent_once_somebody_else_has_the_lease(world: World) -> None:
     assert world.names()[-1] == "batch.submission_started"
 
 
-def meanwhile(world: World, *acts: Callable[[], object]) -> Callable[[], object]:
-    """While the answer is on its way: the lease ends, and other workers act."""
-
-    def hook() -> None:
-        for act in acts:
-            act()
-
-    return hook
-
-
-class _LateAnswer:
-    """Runs something after the batch is made, before the answer is in hand."""
-
-    def __init__(self, world: World, act: Callable[[], object]) -> None:
-        self._create = world.provider.create
-        self._act = act
-        world.provider.create = self  # type: ignore[method-assign,assignment]
-        self._world = world
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        self._world.provider.create = self._create  # type: ignore[method-assign]
-        status = self._create(*args, **options)
-        self._act()
-        return status
-
-
 def test_the_answer_counts_though_the_lease_is_another_workers(world: World) -> None:
     other = Leases(world.ledger, "other", 15.0)
 
@@ -275,7 +249,7 @@ def test_the_answer_counts_though_the_lease_is_another_workers(world: World) -> 
         world.clock.advance(16)
         assert other.acquire(world.batch().id) is not None
 
-    _LateAnswer(world, lose)
+    world.provider.plan("create", Turn(late=lose))
     world.send()
     (data,) = world.recorded(BatchSubmitted)
     assert (data.provider_batch_id, data.adopted) == ("msgbatch_0000", False)
@@ -290,7 +264,7 @@ def test_the_answer_counts_though_somebody_began_to_look_for_the_batch(world: Wo
         assert other.advance()
         assert world.batch().status == "uncertain"
 
-    _LateAnswer(world, suspect)
+    world.provider.plan("create", Turn(late=suspect))
     world.send()
     assert world.batch().status == "in_progress"
     assert world.recorded(BatchDuplicateDetected) == []
@@ -306,7 +280,7 @@ def test_the_answer_is_no_news_once_the_batch_was_adopted(world: World) -> None:
             if world.recorded(BatchSubmitted):
                 return
 
-    _LateAnswer(world, adopt)
+    world.provider.plan("create", Turn(late=adopt))
     world.send()
     assert [data.adopted for data in world.recorded(BatchSubmitted)] == [True]
     assert world.recorded(BatchDuplicateDetected) == []
@@ -329,7 +303,7 @@ def release_and_resend(world: World) -> Callable[[], None]:
 
 def test_a_twin_is_recorded_and_canceled(world: World) -> None:
     world.provider.batch_seconds = 500.0
-    _LateAnswer(world, release_and_resend(world))
+    world.provider.plan("create", Turn(late=release_and_resend(world)))
     world.send()
     (twin,) = world.recorded(BatchDuplicateDetected)
     first, second = world.recorded(BatchSubmissionStarted)
@@ -345,7 +319,7 @@ def test_a_twin_is_recorded_and_canceled(world: World) -> None:
 def test_a_twin_that_cannot_be_canceled_is_still_recorded(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.provider.batch_seconds = 500.0
     world.provider.plan("cancel", REFUSED)
-    _LateAnswer(world, release_and_resend(world))
+    world.provider.plan("create", Turn(late=release_and_resend(world)))
     world.send()
     assert len(world.recorded(BatchDuplicateDetected)) == 1
     assert "twin msgbatch_0000 not canceled: 401: wrong key" in caplog.text
@@ -364,7 +338,7 @@ def test_a_twin_is_recorded_even_if_the_batch_changes_in_that_moment(world: Worl
         assert world.another_worker().advance()
 
     other = release_and_resend(world)
-    _LateAnswer(world, other)
+    world.provider.plan("create", Turn(late=other))
     # Uses of `append`: the intent, the answer, the twin.
     ledger: Any = Interrupted(world.ledger, "append", poll, skip=2)
     submit(world.context(ledger), batch, lease)
