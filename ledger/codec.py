@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from hashlib import sha256
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -92,10 +92,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def parse_json(text: bytes) -> Any:
     """Strictly read JSON from outside.
 
@@ -105,7 +101,7 @@ def parse_json(text: bytes) -> Any:
     try:
         characters = text.decode()
         msgspec.json.decode(text)
-        return json.loads(characters, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(characters, object_pairs_hook=_unique)
     except msgspec.DecodeError as error:
         raise ValueError(_reason(text, str(error))) from None
     except UnicodeDecodeError as error:

@@ -14,20 +14,22 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from ledger import schema
 from ledger.backends import Database, DuplicateRow
 from ledger.clock import Clock, from_micros, to_micros
-from ledger.codec import body_hash, chain_hash, decode_data, encode_data
+from ledger.codec import chain_hash, decode_data
+from ledger.encoding import EncodedEvent, encode
 from ledger.errors import IdempotencyMismatch, VersionConflict
 from ledger.events import NewEvent, RecordedEvent
 from ledger.payloads import EncodedPayload, write_payloads
 from ledger.projections import Fact, fold
+from ledger.turns import Append, Turns
 
 __all__ = ["CHUNK", "EventStore", "Head"]
 
-CHUNK: Final = 2000
+CHUNK: Final = 4000
 """Events folded at once: enough to amortise reading rows, few enough to stay small in memory."""
 
 _LOOKUP: Final = 500
@@ -40,22 +42,13 @@ class Head(msgspec.Struct, frozen=True):
     hash: bytes
 
 
-class _Encoded(msgspec.Struct, frozen=True):
-    event: NewEvent
-    event_id: bytes
-    type: str
-    schema_version: int
-    occurred_at: int
-    data: bytes
-    body: bytes
-
-
 class EventStore:
     """The log of one ledger."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._turns = Turns(self._write)
 
     def append(
         self,
@@ -70,10 +63,12 @@ class EventStore:
         Raises `VersionConflict` where a stream is not at the version before, `IdempotencyMismatch` where an
         event id is stored with another body or in another stream.
         """
-        encoded = [_encode(event) for event in events]
+        encoded = encode(events)
+        if not encoded:
+            return []
         bodies = list(payloads)
         try:
-            return self._write(encoded, bodies, guard)
+            return self._turns.take(Append(encoded, bodies, guard))
         except (DuplicateRow, VersionConflict) as refusal:
             stored = self._stored(encoded)
             if not stored:
@@ -81,7 +76,7 @@ class EventStore:
         rest = [one for one in encoded if one.event_id not in stored]
         if rest:
             try:
-                positions = self._write(rest, bodies, guard)
+                positions = self._turns.take(Append(rest, bodies, guard))
             except DuplicateRow as refusal:
                 raise self._conflict(refusal, rest) from refusal
             stored |= dict(zip((one.event_id for one in rest), positions, strict=True))
@@ -133,55 +128,53 @@ class EventStore:
             bound = rows[-1].position
             left = None if left is None else left - len(rows)
 
-    def _write(
-        self,
-        encoded: Sequence[_Encoded],
-        payloads: Sequence[EncodedPayload],
-        guard: Callable[[Connection], None] | None,
-    ) -> list[int]:
-        if not encoded:
-            return []
+    def _write(self, group: Sequence[Append]) -> None:
+        """Store a group of appends in one transaction: all of them, or none."""
         recorded_at = to_micros(self._clock.now())
+        events = [event for append in group for event in append.events]
         with self._database.write() as connection:
-            head = _head(connection, lock=True)
-            if guard is not None:
-                guard(connection)
-            _check_versions(connection, encoded)
-            write_payloads(self._database, connection, payloads)
-            last = head
-            for start in range(0, len(encoded), CHUNK):
-                last = self._write_chunk(connection, last, encoded[start : start + CHUNK], recorded_at)
+            first = last = _head(connection, lock=True)
+            for append in group:
+                if append.guard is not None:
+                    append.guard(connection)
+            _check_versions(self._database, connection, events)
+            write_payloads(self._database, connection, [body for append in group for body in append.payloads])
+            for start in range(0, len(events), CHUNK):
+                last = self._write_chunk(connection, last, events[start : start + CHUNK], recorded_at)
             connection.execute(update(schema.ledger_head).values(position=last.position, hash=last.hash))
-        return list(range(head.position + 1, last.position + 1))
+        position = first.position
+        for append in group:
+            append.positions = list(range(position + 1, position + len(append.events) + 1))
+            position += len(append.events)
 
-    def _write_chunk(self, connection: Connection, head: Head, encoded: Sequence[_Encoded], recorded_at: int) -> Head:
+    def _write_chunk(
+        self, connection: Connection, head: Head, events: Sequence[EncodedEvent], recorded_at: int
+    ) -> Head:
         position, previous = head.position, head.hash
         rows: list[tuple[Any, ...]] = []
         facts: list[Fact] = []
-        for one in encoded:
-            event = one.event
+        for event in events:
             position += 1
             columns = (
                 position,
                 event.stream_id,
                 event.version,
-                one.event_id,
-                one.type,
-                one.schema_version,
-                one.occurred_at,
+                event.event_id,
+                event.type,
+                event.schema_version,
+                event.occurred_at,
                 recorded_at,
-                event.correlation_id.bytes if event.correlation_id else None,
-                event.causation_id.bytes if event.causation_id else None,
+                event.correlation_id,
+                event.causation_id,
             )
-            previous = chain_hash(previous, columns, one.body)
-            rows.append((*columns, one.data.decode(), one.body, previous))
-            entity = event.stream_id.partition("/")[2]
-            facts.append(Fact(position, entity, event.version, one.occurred_at, recorded_at, event.data))
+            previous = chain_hash(previous, columns, event.body)
+            rows.append((*columns, event.text, event.body, previous))
+            facts.append(Fact(position, event.entity, event.version, event.occurred_at, recorded_at, event.data))
         self._database.insert(connection, schema.events, rows)
         fold(self._database, connection, facts)
         return Head(position, previous)
 
-    def _stored(self, encoded: Sequence[_Encoded]) -> dict[bytes, int]:
+    def _stored(self, encoded: Sequence[EncodedEvent]) -> dict[bytes, int]:
         """Positions of those events that are in the log already; `IdempotencyMismatch` if one says otherwise."""
         by_id = {one.event_id: one for one in encoded}
         ids = list(by_id)
@@ -194,37 +187,23 @@ class EventStore:
                 )
                 for event_id, position, stream, body in connection.execute(query):
                     wanted = by_id[event_id]
-                    if (stream, body) != (wanted.event.stream_id, wanted.body):
+                    if (stream, body) != (wanted.stream_id, wanted.body):
                         raise IdempotencyMismatch(str(UUID(bytes=event_id)), stream)
                     stored[event_id] = position
         return stored
 
-    def _conflict(self, refusal: Exception, encoded: Sequence[_Encoded]) -> VersionConflict:
+    def _conflict(self, refusal: Exception, encoded: Sequence[EncodedEvent]) -> VersionConflict:
         """Which stream is not where it was believed to be, after a unique constraint refused a row."""
         if isinstance(refusal, VersionConflict):
             return refusal
         try:
             with self._database.read() as connection:
-                _check_versions(connection, encoded, opening=True)
+                _check_versions(self._database, connection, encoded, opening=True)
         except VersionConflict as conflict:
             return conflict
         # The streams are new; a projection knows the same request under another id.
-        first = encoded[0].event
+        first = encoded[0]
         return VersionConflict(first.stream_id, first.version, first.version)
-
-
-def _encode(event: NewEvent) -> _Encoded:
-    data = encode_data(event.data)
-    kind, version = event.data.TYPE, event.data.SCHEMA_VERSION
-    return _Encoded(
-        event,
-        event.event_id.bytes,
-        kind,
-        version,
-        to_micros(event.occurred_at),
-        data,
-        body_hash(kind, version, data),
-    )
 
 
 def _decode(row: Row[Any]) -> RecordedEvent:
@@ -255,32 +234,29 @@ def _head(connection: Connection, *, lock: bool = False) -> Head:
     return Head(row.position, row.hash)
 
 
-def _check_versions(connection: Connection, encoded: Sequence[_Encoded], *, opening: bool = False) -> None:
+_VERSIONS: Final = "SELECT stream_id, max(version) FROM events WHERE stream_id {among} GROUP BY stream_id"
+
+
+def _check_versions(
+    database: Database, connection: Connection, events: Sequence[EncodedEvent], *, opening: bool = False
+) -> None:
     """Every stream must be exactly one version behind its first event here.
 
     Where that event opens the stream the index checks it, at no cost; `opening` looks all the same.
     """
     firsts: dict[str, int] = {}
     expected: dict[str, int] = {}
-    for one in encoded:
-        stream, version = one.event.stream_id, one.event.version
+    for event in events:
+        stream, version = event.stream_id, event.version
         if expected.setdefault(stream, version) != version:
             raise VersionConflict(stream, version, expected[stream] - 1)
         firsts.setdefault(stream, version)
         expected[stream] = version + 1
     known = [stream for stream, version in firsts.items() if opening or version != 1]
-    column = schema.events.c
-    for start in range(0, len(known), _LOOKUP):
-        some = known[start : start + _LOOKUP]
-        query = (
-            select(column.stream_id, func.max(column.version))
-            .where(column.stream_id.in_(some))
-            .group_by(column.stream_id)
-        )
-        actual = {stream: int(version) for stream, version in connection.execute(query)}
-        for stream in some:
-            if actual.get(stream, 0) != firsts[stream] - 1:
-                raise VersionConflict(stream, firsts[stream], actual.get(stream, 0))
+    actual = dict(database.fetch(connection, _VERSIONS, known))
+    for stream in known:
+        if actual.get(stream, 0) != firsts[stream] - 1:
+            raise VersionConflict(stream, firsts[stream], actual.get(stream, 0))
 
 
 def as_fact(row: Row[Any]) -> Fact:

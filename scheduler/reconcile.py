@@ -15,7 +15,6 @@ import msgspec
 from sqlalchemy import select
 
 from ledger import schema
-from ledger.clock import from_micros
 from ledger.errors import ProviderError
 from ledger.events import (
     BatchPolled,
@@ -89,10 +88,8 @@ def _nonces_in(context: Context, candidate: BatchStatus) -> set[str]:
 
 def _silent_since(context: Context, batch: BatchRow) -> datetime:
     """When the sender saw its connection end, or was found to be gone: an upload may outlast the deadline by far."""
-    for event in context.ledger.events(stream=batch_stream(batch.id), newest_first=True):
-        if isinstance(event.data, BatchSubmissionUncertain):
-            return event.occurred_at
-    return from_micros(batch.deadline or 0)
+    events = context.ledger.events(stream=batch_stream(batch.id), newest_first=True)
+    return next(event.occurred_at for event in events if isinstance(event.data, BatchSubmissionUncertain))
 
 
 def _adopt(context: Context, batch: BatchRow, lease: Lease, candidate: BatchStatus, nonce: str) -> None:

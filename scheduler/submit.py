@@ -45,9 +45,6 @@ _log = logging.getLogger(__name__)
 
 _PAGE = 500
 
-_LATE_TRIES = 10
-"""How often a late answer may find the batch changed between reading and writing."""
-
 
 def submit(context: Context, batch: BatchRow, lease: Lease) -> None:
     """Send a planned batch. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
@@ -139,21 +136,17 @@ def _submitted(context: Context, batch: BatchRow, lease: Lease, status: BatchSta
         return
     except (LeaseLost, VersionConflict):
         _log.warning("batch %s: the lease ended before the answer came", batch.id)
-    # The id is in hand, and that is proof. Whoever holds the lease may act at the same moment: then look again.
-    for _ in range(_LATE_TRIES):
+    while True:
         try:
-            twin = _came_late(context, batch, data)
-            break
+            if _is_twin(context, batch, data):
+                _cancel(context, batch, status.id)
+            return
         except VersionConflict:
-            _log.info("batch %s: it changed just now; looking again", batch.id)
-    else:
-        raise LeaseLost(batch.id)
-    if twin:
-        _cancel(context, batch, status.id)
+            continue  # whoever holds the lease by now acted at the same moment: look again
 
 
-def _came_late(context: Context, batch: BatchRow, data: BatchSubmitted) -> bool:
-    """Record an answer whose lease is gone. True if it made a twin of a batch that went on without it."""
+def _is_twin(context: Context, batch: BatchRow, data: BatchSubmitted) -> bool:
+    """Record an answer without a lease: its id is proof. True if the batch went on without it, and is there twice."""
     present = read_batch(context.ledger, batch.id)
     if present.provider_batch_id == data.provider_batch_id:
         return False

@@ -32,6 +32,13 @@ class Database(Protocol):
         """A transaction in which every statement sees the same state."""
         ...
 
+    def fetch(self, connection: Connection, query: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Rows whose column is among the keys, in no order: `query` is SQL with `{among}` behind that column.
+
+        For the hot path: no statement is built or compiled, and rows come as the driver gives them.
+        """
+        ...
+
     def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         """Bulk insert: each row has one value for every column of the table, in its order."""
         ...

@@ -88,6 +88,11 @@ class PostgresDatabase:
             return DatabaseUnusable(f"{self.url}: {_first_line(error)}")
         return None
 
+    def fetch(self, connection: Connection, query: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        if not keys:
+            return []
+        return list(connection.exec_driver_sql(query.format(among="= ANY(%b)"), (list(keys),)).cursor.fetchall())
+
     def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         if len(rows) < _COPY_FROM:
             if rows:

@@ -21,13 +21,16 @@ try:
 except ImportError:  # platforms without a wheel: the interpreter's own, if it is new enough
     import sqlite3 as driver
 
-__all__ = ["SQLiteDatabase"]
+__all__ = ["SQLiteDatabase", "driver"]
 
 SAFE_VERSION: Final = (3, 51, 3)
 """Before it, two connections that reset the WAL at once can corrupt the file (fixed in SQLite 3.51.3)."""
 
 BUSY_SECONDS: Final = 60.0
 """How long a writer waits for another process's transaction before it gives up."""
+
+_KEYS: Final = 500
+"""Keys per query: statements of equal length are prepared once."""
 
 _EXPLANATIONS: Final = (
     ("readonly database", "is read-only; give this user write access to the file and its directory"),
@@ -108,6 +111,14 @@ class SQLiteDatabase:
                 explanation = explanation.format(busy=self._busy_seconds)
                 return DatabaseUnusable(f"{self.path or 'the in-memory ledger'} {explanation}")
         return error
+
+    def fetch(self, connection: Connection, query: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for start in range(0, len(keys), _KEYS):
+            some = tuple(keys[start : start + _KEYS])
+            among = f"IN ({','.join('?' * len(some))})"
+            rows += connection.exec_driver_sql(query.format(among=among), some).cursor.fetchall()
+        return rows
 
     def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         _many(connection, statements.insert(table, "?"), rows)

@@ -6,17 +6,22 @@ from functools import cache
 
 from sqlalchemy import Table
 
-__all__ = ["add", "changing", "insert", "insert_missing", "on_conflict_add", "update"]
+__all__ = ["add", "changing", "columns", "insert", "insert_missing", "on_conflict_add", "update"]
 
 # Names come from ledger.schema, never from outside, and need no quoting.
+
+
+def columns(table: Table, *, start: int = 0) -> str:
+    """The table's columns from the given one on, in order, for a SELECT."""
+    return ", ".join(f"{table.name}.{column.name}" for column in list(table.columns)[start:])
 
 
 @cache
 def insert(table: Table, mark: str) -> str:
     """INSERT with one placeholder for each column."""
-    columns = [column.name for column in table.columns]
-    marks = ", ".join([mark] * len(columns))
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+    names = [column.name for column in table.columns]
+    marks = ", ".join([mark] * len(names))
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
 
 
 @cache
@@ -37,8 +42,8 @@ def update(table: Table, mark: str) -> str:
 
     Naming the others too would cost: SQLite rewrites every index of which a column is assigned, changed or not.
     """
-    columns = [column.name for column in table.columns]
-    assignments = ", ".join(f"{name} = {mark}" for name in columns[changing(table) :])
+    names = [column.name for column in table.columns]
+    assignments = ", ".join(f"{name} = {mark}" for name in names[changing(table) :])
     condition = " AND ".join(f"{column.name} = {mark}" for column in table.primary_key.columns)
     return f"UPDATE {table.name} SET {assignments} WHERE {condition}"  # noqa: S608
 

@@ -12,16 +12,21 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from ledger import schema
 from ledger.pricing import Tokens
 from ledger.projections.rows import RequestRow
-from ledger.projections.working_set import LOOKUP, WorkingSet
+from ledger.projections.working_set import WorkingSet
 
 __all__ = ["CacheReads", "UnreadChange"]
 
 _DIGEST: Final = 8
+
+_UNREAD: Final = (
+    "SELECT prefix, request, price_key, billed_at, write_5m, write_1h FROM unread_writes WHERE prefix {among}"
+)
+_READ: Final = "SELECT prefix FROM cache_prefixes WHERE prefix {among}"
 
 
 class UnreadChange(msgspec.Struct, frozen=True):
@@ -62,37 +67,26 @@ class CacheReads:
 
     def _found_out(self) -> Iterator[UnreadChange]:
         """Earlier writes that this chunk reads."""
-        table, connection = schema.unread_writes, self._rows.connection
-        keys = list(self._reads)
-        for start in range(0, len(keys), LOOKUP):
-            some = table.c.prefix.in_(keys[start : start + LOOKUP])
-            found = connection.execute(select(table).where(some)).all()
-            if not found:
-                continue
-            connection.execute(delete(table).where(some))
-            writers = self._rows.requests_by_seq(write.request for write in found)
-            for write in found:
-                yield UnreadChange(
-                    writers[write.request], write.price_key, write.billed_at, -write.write_5m, -write.write_1h
-                )
+        connection, table = self._rows.connection, schema.unread_writes
+        found = self._rows.database.fetch(connection, _UNREAD, list(self._reads))
+        if not found:
+            return
+        for prefix in {write[0] for write in found}:
+            connection.execute(delete(table).where(table.c.prefix == prefix))
+        writers = self._rows.requests_by_seq(write[1] for write in found)
+        for _prefix, request, price_key, billed_at, write_5m, write_1h in found:
+            yield UnreadChange(writers[request], price_key, billed_at, -write_5m, -write_1h)
 
     def _still_unread(self) -> Iterator[UnreadChange]:
         """This chunk's writes, but those that some request has read already."""
-        read = self._known_reads({key for key, *_ in self._writes})
+        keys = list({key for key, *_ in self._writes})
+        read = {prefix for (prefix,) in self._rows.database.fetch(self._rows.connection, _READ, keys)}
         rows = []
         for key, row, price_key, billed_at, tokens in self._writes:
             if key not in read:
                 rows.append((key, row.seq, price_key, billed_at, tokens.write_5m, tokens.write_1h))
                 yield UnreadChange(row, price_key, billed_at, tokens.write_5m, tokens.write_1h)
         self._rows.database.insert_missing(self._rows.connection, schema.unread_writes, rows)
-
-    def _known_reads(self, keys: set[bytes]) -> set[bytes]:
-        table, wanted = schema.cache_prefixes, list(keys)
-        found: set[bytes] = set()
-        for start in range(0, len(wanted), LOOKUP):
-            query = select(table.c.prefix).where(table.c.prefix.in_(wanted[start : start + LOOKUP]))
-            found.update(self._rows.connection.scalars(query))
-        return found
 
 
 def _keys(model: str, prefix: bytes) -> list[bytes]:

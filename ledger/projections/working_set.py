@@ -6,16 +6,21 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import Connection, Select, select
 
 from ledger import schema
 from ledger.backends import Database
+from ledger.backends.statements import columns
 from ledger.projections.rows import FACTS, BatchRow, RequestRow
 
-__all__ = ["LOOKUP", "WorkingSet", "select_requests"]
+__all__ = ["WorkingSet", "select_requests"]
 
-LOOKUP: Final = 500
-"""Keys per IN list."""
+# Spelt out for the hot path; `select_requests` is the same as a statement to build on.
+_REQUESTS: Final = (
+    f"SELECT {columns(schema.requests)}, {columns(schema.request_states, start=1)} "  # noqa: S608
+    "FROM requests JOIN request_states ON requests.seq = request_states.seq WHERE "
+)
+_BATCHES: Final = f"SELECT {columns(schema.batches)} FROM batches WHERE id {{among}}"  # noqa: S608
 
 
 def select_requests() -> Select[*tuple[Any, ...]]:
@@ -39,30 +44,25 @@ class WorkingSet:
 
     def load(self, requests: Iterable[str], batches: Iterable[str]) -> None:
         """Read the rows of these ids. Ids without a row are about to get one."""
-        for row in self._rows(select_requests(), schema.requests.c.id, requests):
+        for row in self.database.fetch(
+            self.connection, _REQUESTS + "requests.id {among}", list(dict.fromkeys(requests))
+        ):
             self.requests[row[1]] = RequestRow(*row)
         self.load_batches(batches)
 
     def load_batches(self, batches: Iterable[str]) -> None:
         """Read batch rows that requests turned out to refer to."""
-        wanted = [batch for batch in batches if batch not in self.batches]
-        for row in self._rows(select(schema.batches), schema.batches.c.id, wanted):
+        wanted = [batch for batch in dict.fromkeys(batches) if batch not in self.batches]
+        for row in self.database.fetch(self.connection, _BATCHES, wanted):
             self.batches[row[0]] = BatchRow(*row)
 
     def requests_by_seq(self, seqs: Iterable[int]) -> dict[int, RequestRow]:
         """Requests by their `seq`: those at hand, and others, which are read and not written back."""
         found = {row.seq: row for row in self.requests.values()}
-        missing = [seq for seq in seqs if seq not in found]
-        for row in self._rows(select_requests(), schema.requests.c.seq, missing):
+        missing = [seq for seq in dict.fromkeys(seqs) if seq not in found]
+        for row in self.database.fetch(self.connection, _REQUESTS + "requests.seq {among}", missing):
             found[row[0]] = RequestRow(*row)
         return found
-
-    def _rows(
-        self, query: Select[*tuple[Any, ...]], column: ColumnElement[Any], keys: Iterable[Any]
-    ) -> Iterable[tuple[Any, ...]]:
-        wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), LOOKUP):
-            yield from self.connection.execute(query.where(column.in_(wanted[start : start + LOOKUP]))).all()
 
     def add_request(self, row: RequestRow) -> None:
         """A request that was not there before."""

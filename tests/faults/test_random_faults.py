@@ -36,7 +36,7 @@ from tests.support.fake_provider import ANSWERED, Fate, Turn
 from tests.support.mortal import Death, Mortal
 from tests.support.world import World
 
-SEEDS = range(int(os.environ.get("LLM_LEDGER_TEST_SEEDS", "40")))
+SEEDS = range(int(os.environ.get("LLM_LEDGER_TEST_SEEDS", "20")))
 
 FAULTY_TURNS = 25
 """Worker turns in which faults happen; after them everything goes well."""

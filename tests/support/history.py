@@ -97,8 +97,9 @@ class History:
         mode: e.Processing = "batch",
         tags: dict[str, str] | None = None,
         prefix: tuple[tuple[str, int, bool], ...] = (),
+        markers: int | None = None,
     ) -> Request:
-        """`request.recorded`. A prefix comes from `prefix()`."""
+        """`request.recorded`. A prefix comes from `prefix()`; as many markers as it has, unless said otherwise."""
         custom_id = custom_id or f"r{len(self.requests)}"
         params = sha256(custom_id.encode()).hexdigest()
         request = Request(str(self.ids.new()), model, "queued" if mode == "batch" else "called")
@@ -115,7 +116,7 @@ class History:
             max_tokens=1000,
             estimated_input_tokens=50,
             tags=tags or {},
-            markers=sum(marked for _, _, marked in prefix),
+            markers=sum(marked for _, _, marked in prefix) if markers is None else markers,
             prefix=prefix,
         )
         self.add(e.request_stream(request.id), data, correlation=UUID(request.id))

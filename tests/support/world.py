@@ -9,8 +9,9 @@ from random import Random
 from typing import Any, TypeVar
 
 import msgspec
+from sqlalchemy import func, select
 
-from ledger import Ledger
+from ledger import Ledger, schema
 from ledger.clock import to_micros
 from ledger.events import EventData, RecordedEvent
 from ledger.prices import adopt_packaged_prices
@@ -103,11 +104,19 @@ class World:
 
     def until_due(self) -> float:
         """Seconds until a batch or a waiting request is due."""
-        due = [batch.due_at for batch in self.batches() if batch.due_at is not None]
-        oldest = [row.recorded_at for row in self.requests() if row.status == "queued" and row.due_at is None]
-        due += [row.due_at for row in self.requests() if row.due_at is not None]
-        due += [first + int(self.policy.max_age_seconds * 1_000_000) for first in oldest[:1]]
-        return (min(due, default=0) - to_micros(self.clock.now())) / 1_000_000
+        batch, state, request = schema.batches.c, schema.request_states.c, schema.requests.c
+        queued = select(func.min(func.coalesce(state.due_at, request.recorded_at + self._most_age())))
+        queued = queued.select_from(schema.requests.join(schema.request_states, request.seq == state.seq))
+        with self.ledger.read() as connection:
+            instants = [
+                connection.scalar(select(func.min(batch.due_at))),
+                connection.scalar(queued.where(state.status == "queued")),
+            ]
+        due = min((instant for instant in instants if instant is not None), default=0)
+        return (due - to_micros(self.clock.now())) / 1_000_000
+
+    def _most_age(self) -> int:
+        return int(self.policy.max_age_seconds * 1_000_000)
 
     def requests(self, key: str | None = None) -> list[RequestRow]:
         return list(requests(self.ledger, key=key))

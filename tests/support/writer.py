@@ -15,14 +15,19 @@ from ledger.events import ConfigChanged
 
 def main(url: str, name: str, appends: int, size: int) -> None:
     with Ledger.open(url) as ledger:
-        print("ready", flush=True)
+        say("ready")
         for turn in range(appends):
             events = []
             for version in range(turn * size + 1, turn * size + size + 1):
                 body = ConfigChanged(version=str(version), config=msgspec.Raw(b'{"text":"%s"}' % (b"x" * 500)))
                 events.append(NewEvent(f"config/{name}", version, body, ledger.ids.new(), ledger.clock.now()))
             positions = ledger.append(events)
-            print(positions[0], events[0].version, flush=True)
+            say(f"{positions[0]} {events[0].version}")
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -60,7 +61,7 @@ def test_spans_join_without_gap_or_overlap(since: datetime | None, until: dateti
     ):
         if spans == [Span(TOTAL, 0, 1)]:
             continue
-        assert all(before.end == after.start for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before.end == after.start for before, after in pairwise(spans))
         assert all(span.start % span.grain == span.end % span.grain == 0 for span in spans)
         if since is not None and until is not None and since >= until:
             assert spans == []

@@ -281,8 +281,8 @@ def test_the_first_terminal_outcome_wins(ledger: Ledger, history: History) -> No
         assert before.status == status
         history.clock.advance(hours=1)
         for late in (history.succeed, history.fail, history.expire, history.cancel, history.abandon):
+            request.state = "batched"
             late(request)
-            request.state = "done"
         ledger.append(history.take())
         after = find_request(ledger, request.id)
         assert (after.status, after.finished_at, after.error_type) == (status, before.finished_at, before.error_type)

@@ -125,7 +125,7 @@ def test_an_upgrade_that_fails_in_the_middle_leaves_nothing_behind(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ledger.schema.append_only_triggers", lambda _dialect: ("CREATE TRIGGER nonsense",))
-    with pytest.raises(Exception, match="syntax error|incomplete input"):
+    with pytest.raises(Exception, match=r"syntax error|incomplete input"):
         migrate.upgrade(database)
     assert objects(database) == {}
 

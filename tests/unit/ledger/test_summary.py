@@ -46,7 +46,7 @@ def test_groups_are_named_and_sorted(ledger: Ledger, history: History) -> None:
 
 @pytest.mark.parametrize("by", ["", "week", "tag", "tag:", "Model", ":team"])
 def test_other_groupings_are_refused(ledger: Ledger, by: str) -> None:
-    with pytest.raises(InputError, match="cannot group by .*; use day, model, provider or tag:NAME"):
+    with pytest.raises(InputError, match=r"cannot group by .*; use day, model, provider or tag:NAME"):
         savings(ledger, Period(), by)
 
 

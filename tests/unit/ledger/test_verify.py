@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,12 +19,12 @@ COLUMNS = [column.name for column in EVENTS.columns]
 
 
 @pytest.fixture
-def whole(ledger: Ledger, history: History) -> Iterator[Ledger]:
+def whole(ledger: Ledger, history: History) -> Ledger:
     """About sixty events, and no trigger that would protect them."""
     ledger.append(mixed_history(history).take())
     for trigger in ("events_no_update", "events_no_delete", "events_no_replace"):
         run(ledger, text(f"DROP TRIGGER {trigger}"))
-    yield ledger
+    return ledger
 
 
 def run(ledger: Ledger, *statements: Any) -> None:

@@ -125,7 +125,7 @@ def test_a_model_without_a_price_costs_nothing_that_is_known(world: World) -> No
     world.check()
 
 
-@pytest.mark.parametrize("kept", range(20))
+@pytest.mark.parametrize("kept", [0, 1, 10, 19])
 def test_a_file_that_ends_early_is_read_again(new_world: Callable[..., World], kept: int) -> None:
     world = new_world(max_requests=20)
     ended(world, 20)
@@ -140,10 +140,19 @@ def test_a_file_that_ends_early_is_read_again(new_world: Callable[..., World], k
     assert world.recorded(BatchResultsCollected) == [BatchResultsCollected(lines=20)]
 
 
-@pytest.mark.parametrize("read", [0, 1, 500, 999])
+def test_a_file_may_end_early_at_every_line_in_turn(new_world: Callable[..., World]) -> None:
+    world = new_world(max_requests=20)
+    ended(world, 20)
+    world.provider.plan("results", *[Turn(mangle=lambda lines, kept=kept: lines[:kept]) for kept in range(20)])  # type: ignore[misc]
+    world.run()
+    assert world.batch().settled == len(world.recorded(RequestSucceeded)) == 20
+    world.check()
+
+
+@pytest.mark.parametrize("read", [1, 500])
 def test_a_file_that_breaks_off_is_read_again(new_world: Callable[..., World], read: int) -> None:
-    world = new_world(max_requests=1_000)
-    ended(world, 1_000)
+    world = new_world(max_requests=510)
+    ended(world, 510)
     broken = ResultsUnavailable("the connection broke off")
     world.provider.plan("results", Turn(mangle=lambda lines: [*lines[:read], broken]), Turn(refuse=broken))
     assert world.worker.advance()
@@ -152,8 +161,8 @@ def test_a_file_that_breaks_off_is_read_again(new_world: Callable[..., World], r
     assert world.batch().note == "the connection broke off"
     assert world.worker.health.error is None
     world.run()
-    assert len(world.recorded(RequestSucceeded)) == 1_000
-    assert world.batch().settled == 1_000
+    assert len(world.recorded(RequestSucceeded)) == 510
+    assert world.batch().settled == 510
     world.check()
 
 
@@ -202,11 +211,11 @@ def test_lines_of_others_and_repeated_lines_are_counted_and_otherwise_ignored(wo
 
 
 def test_a_repeated_line_in_a_later_page_is_a_repeated_line_too(new_world: Callable[..., World]) -> None:
-    world = new_world(max_requests=600)
-    ended(world, 600)
+    world = new_world(max_requests=510)
+    ended(world, 510)
     world.provider.plan("results", Turn(mangle=lambda lines: [*lines, *lines]))
     world.run()
-    assert world.recorded(BatchResultsCollected) == [BatchResultsCollected(lines=1_200, repeated=600)]
+    assert world.recorded(BatchResultsCollected) == [BatchResultsCollected(lines=1_020, repeated=510)]
     world.check()
 
 
@@ -274,6 +283,17 @@ def test_two_collectors_at_once_record_each_item_once(world: World) -> None:
     assert world.batch().status == "collected"
     assert world.batch().settled == 4
     assert sorted(world.statuses()) == ["errored", "failed", "succeeded", "succeeded"]
+    world.check()
+
+
+def test_a_request_that_changes_while_its_result_is_recorded(world: World) -> None:
+    ended(world, 4)
+    ledger: Any = Interrupted(world.ledger, "append", lambda: cancel_by_hand(world, 2))
+    collect(world.context(ledger), world.batch(), lease_on(world))
+    assert ledger.happened
+    assert world.statuses() == ["succeeded", "succeeded", "canceled", "succeeded"]
+    assert sorted(data.role for data in world.recorded(CacheUsageRecorded)).count("duplicate") == 1
+    assert world.batch().status == "collected"
     world.check()
 
 

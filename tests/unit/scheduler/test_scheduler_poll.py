@@ -18,8 +18,8 @@ def test_every_answer_is_recorded_and_says_when_to_ask_again(world: World) -> No
     world.provider.batch_seconds = 60.0
     world.send(2)
     while world.batch().status == "in_progress":
-        world.worker.advance()
-        world.clock.advance(0.1)
+        world.clock.advance(world.until_due())
+        assert world.worker.advance()
     log = [event for event in world.ledger.events() if isinstance(event.data, BatchPolled)]
     delays = [(event.data.next_poll_at - event.occurred_at).total_seconds() for event in log]  # type: ignore[attr-defined]
     assert delays[0] <= 1.0

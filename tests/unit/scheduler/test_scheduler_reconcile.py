@@ -241,7 +241,7 @@ def test_another_account_is_not_asked(world: World, caplog: pytest.LogCaptureFix
 def test_one_that_was_sent_by_an_earlier_intent_is_adopted_under_that_nonce(world: World) -> None:
     # The first batch shows only after it was given up for lost and sent again, and that answer got lost as well.
     world.provider.visible_after = 40.0
-    world.provider.batch_seconds = 500.0
+    world.provider.batch_seconds = 60.0
     world.provider.plan("create", Turn(lose=LOST), LOST)
     world.send(2)
     world.run()

@@ -192,9 +192,9 @@ def test_halves_keep_the_order_and_name_their_parent(world: World) -> None:
 
 
 def test_several_culprits_are_all_found(new_world: Callable[..., World]) -> None:
-    world = new_world(max_requests=16)
-    bodies = world.submit(16)
-    world.provider.poison = {bodies[0], bodies[7], bodies[8], bodies[15]}
+    world = new_world(max_requests=8)
+    bodies = world.submit(8)
+    world.provider.poison = {bodies[0], bodies[3], bodies[7]}
     world.run()
     expected = ["abandoned" if body in world.provider.poison else "succeeded" for body in bodies]
     assert world.statuses() == expected
@@ -302,7 +302,7 @@ def release_and_resend(world: World) -> Callable[[], None]:
 
 
 def test_a_twin_is_recorded_and_canceled(world: World) -> None:
-    world.provider.batch_seconds = 500.0
+    world.provider.batch_seconds = 100.0
     world.provider.plan("create", Turn(late=release_and_resend(world)))
     world.send()
     (twin,) = world.recorded(BatchDuplicateDetected)
@@ -317,7 +317,7 @@ def test_a_twin_is_recorded_and_canceled(world: World) -> None:
 
 
 def test_a_twin_that_cannot_be_canceled_is_still_recorded(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.provider.batch_seconds = 500.0
+    world.provider.batch_seconds = 100.0
     world.provider.plan("cancel", REFUSED)
     world.provider.plan("create", Turn(late=release_and_resend(world)))
     world.send()
@@ -326,7 +326,7 @@ def test_a_twin_that_cannot_be_canceled_is_still_recorded(world: World, caplog: 
 
 
 def test_a_twin_is_recorded_even_if_the_batch_changes_in_that_moment(world: World) -> None:
-    world.provider.batch_seconds = 500.0
+    world.provider.batch_seconds = 100.0
     world.submit()
     world.plan()
     batch = world.batch()

@@ -188,8 +188,8 @@ def test_a_ledger_that_cannot_be_used_concerns_all(world: World) -> None:
     assert world.statuses() == ["succeeded"] * 4
 
 
-@pytest.mark.parametrize("days", [-40, -1 / 24, 1 / 24, 40])
-@pytest.mark.parametrize("events", [0, 2, 6])
+@pytest.mark.parametrize("days", [-40, -1 / 24, 40])
+@pytest.mark.parametrize("events", [0, 4])
 def test_the_wall_clock_jumps(world: World, days: float, events: int) -> None:
     """Wherever it happens, and though a worker died there with a lease in hand: all is done within the hour."""
     bodies = world.submit(6)

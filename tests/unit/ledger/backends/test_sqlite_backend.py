@@ -134,6 +134,11 @@ def test_a_damaged_file(path: Path) -> None:
     one_line(refusal)
 
 
+def open_and_append(path: Path, history: History) -> None:
+    with Ledger.open(f"sqlite:///{path}") as ledger:
+        ledger.append(history.take())
+
+
 def test_a_read_only_file(history: History) -> None:
     history.configure()
     with public_folder() as folder:
@@ -142,8 +147,7 @@ def test_a_read_only_file(history: History) -> None:
         path.chmod(0o444)
         folder.chmod(0o777)
         with unprivileged(), pytest.raises(DatabaseUnusable, match=r"is read-only; give this user write") as refusal:
-            with Ledger.open(f"sqlite:///{path}") as ledger:
-                ledger.append(history.take())
+            open_and_append(path, history)
         assert str(path) in one_line(refusal)
 
 
@@ -154,9 +158,8 @@ def test_a_read_only_folder(history: History) -> None:
         Ledger.open(f"sqlite:///{path}").close()
         path.chmod(0o444)
         folder.chmod(0o555)
-        with unprivileged(), pytest.raises(DatabaseUnusable, match="cannot be opened|is read-only") as refusal:
-            with Ledger.open(f"sqlite:///{path}") as ledger:
-                ledger.append(history.take())
+        with unprivileged(), pytest.raises(DatabaseUnusable, match=r"cannot be opened|is read-only") as refusal:
+            open_and_append(path, history)
         assert str(path) in one_line(refusal)
 
 
@@ -164,9 +167,9 @@ def test_a_file_that_somebody_keeps_locked(path: Path, filed: Ledger) -> None:
     other = stranger(path)
     other.execute("BEGIN IMMEDIATE")
     waiting = SQLiteDatabase(f"sqlite:///{path}", busy_seconds=0.02)
-    with pytest.raises(DatabaseUnusable, match=r"is locked by another process, and stayed so for 0\.02 s") as refusal:
-        with waiting.write():
-            pass
+    words = r"is locked by another process, and stayed so for 0\.02 s"
+    with pytest.raises(DatabaseUnusable, match=words) as refusal, waiting.write():
+        pass
     assert str(path) in one_line(refusal)
     with waiting.read() as connection:
         assert connection.scalar(text("SELECT count(*) FROM events")) == 1
@@ -207,9 +210,13 @@ def test_an_error_nobody_explains_stays_what_it_is() -> None:
 
 
 def test_what_fails_is_rolled_back_and_the_next_one_works(filed: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), filed.database.write() as connection:
-        connection.execute(text("DELETE FROM ledger_head"))
-        raise ZeroDivisionError
+    def fail() -> None:
+        with filed.database.write() as connection:
+            connection.execute(text("DELETE FROM ledger_head"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert filed.head().position == 1
     with filed.database.write() as connection:
         connection.execute(text("UPDATE ledger_head SET position = position"))

@@ -91,6 +91,27 @@ def test_without_breakpoints_nothing_is_known(ledger: Ledger, history: History) 
     assert wasted(ledger) == "0"
 
 
+def test_a_breakpoint_on_no_known_block_tells_nothing(ledger: Ledger, history: History) -> None:
+    history.succeed(history.request(mode="standard", markers=1), WRITES)
+    ledger.append(history.take())
+    assert wasted(ledger) == "0"
+    assert savings(ledger, Period())["cache"]["request_hit_rate"] == "0.0000"
+
+
+def test_a_call_may_read_what_a_batch_wrote(ledger: Ledger, history: History) -> None:
+    """Written at one price, read at another, in different appends."""
+    writer = history.request(prefix=prefix("system"))
+    history.submitted([writer])
+    history.succeed(writer, WRITES)
+    ledger.append(history.take())
+    assert wasted(ledger) == "0.125"
+    history.clock.advance(hours=1)
+    answer(history, READS, "system")
+    ledger.append(history.take())
+    assert wasted(ledger) == "0"
+    assert verify(ledger.database).sound
+
+
 def test_only_blocks_up_to_the_last_breakpoint_count(ledger: Ledger, history: History) -> None:
     marked = (*prefix("system"), *[(digest, tokens, False) for digest, tokens, _ in prefix("system", "tail")[1:]])
     history.succeed(history.request(mode="standard", prefix=marked), WRITES)
