@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from ledger import Ledger
 from ledger.events import prices_stream
 from ledger.ids import IdFactory
 from ledger.prices import adopt_packaged_prices
+from tests.support import databases, postgres
 from tests.support.clock import FakeClock, seeded_ids
 from tests.support.history import History
 from tests.support.ledgers import bare_ledger
@@ -18,6 +20,20 @@ from tests.support.ledgers import bare_ledger
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("ledger", deadline=None)
 settings.load_profile("ledger")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=("sqlite", "postgres"), default="sqlite", help="what ledgers live in")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # By environment, so that workers and subprocesses of this run are told as well.
+    os.environ[databases.VARIABLE] = config.getoption("--database")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    name = config.getoption("--database")
+    return f"ledgers live in: {f'Postgres {postgres.server_version()}' if name == 'postgres' else 'SQLite'}"
 
 
 @pytest.fixture

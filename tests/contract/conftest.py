@@ -10,10 +10,11 @@ import pytest
 from ledger.backends import Database, open_database
 from ledger.migrate import upgrade
 from ledger.store import EventStore
+from tests.support import postgres
 from tests.support.clock import FakeClock
 
-BACKENDS = ("sqlite-file", "sqlite-memory")
-SHARED_BACKENDS = ("sqlite-file",)
+BACKENDS = ("sqlite-file", "sqlite-memory", "postgres")
+SHARED_BACKENDS = ("sqlite-file", "postgres")
 """Those that several processes can open."""
 
 
@@ -42,4 +43,6 @@ def store(database: Database, clock: FakeClock) -> EventStore:
 
 
 def _url(backend: str, folder: Path) -> str:
+    if backend == "postgres":
+        return postgres.fresh_database()
     return "sqlite://" if backend == "sqlite-memory" else f"sqlite:///{folder / 'ledger.db'}"

@@ -120,8 +120,8 @@ class Chaos:
     def garble(self, lines: list[ItemResult]) -> Iterable[ItemResult | Exception]:
         kept = lines[: self.random.randint(0, len(lines))]
         foreign = ItemResult(custom_id="theirs-0", kind="succeeded", body=b"{}", usage=b'{"output_tokens":9}')
-        end = self.random.choice([[], [ResultsUnavailable("broke off")], lines])
-        return [*kept, foreign, *kept[:1], *end]
+        ends: list[list[ItemResult | Exception]] = [[], [ResultsUnavailable("broke off")], [*lines]]
+        return [*kept, foreign, *kept[:1], *self.random.choice(ends)]
 
     def work(self, worker: Worker) -> None:
         """A turn of one worker; if it dies of it, another takes its place."""

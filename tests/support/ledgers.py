@@ -12,6 +12,7 @@ from ledger.backends import Database, open_database
 from ledger.ids import IdFactory
 from ledger.migrate import upgrade
 from ledger.projections import register
+from tests.support.databases import memory_url, on_postgres
 from tests.support.clock import FakeClock, seeded_ids
 
 __all__ = ["bare_ledger", "dump", "rows_of"]
@@ -22,12 +23,13 @@ def bare_ledger(clock: FakeClock | None = None, ids: IdFactory | None = None) ->
 
     Its schema is a copy of what the migrations make, since these take longer than most tests.
     """
-    database = open_database("sqlite://")
-    with database.write() as connection:
-        for statement in _schema():
-            connection.execute(text(statement))
-        connection.execute(insert(schema.ledger_head).values(id=1, position=0, hash=bytes(32)))
-        register(database, connection)
+    database = open_database(memory_url())
+    if not on_postgres():
+        with database.write() as connection:
+            for statement in _schema():
+                connection.execute(text(statement))
+            connection.execute(insert(schema.ledger_head).values(id=1, position=0, hash=bytes(32)))
+            register(database, connection)
     clock = clock or FakeClock()
     return Ledger(database, clock=clock, ids=ids or seeded_ids(clock))
 

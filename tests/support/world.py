@@ -42,10 +42,10 @@ POLICY = Policy(
 class World:
     """Everything of one test. `url` None keeps the ledger in memory, for one thread only."""
 
-    def __init__(self, url: str = "sqlite://", *, seed: int = 0, **policy: Any) -> None:
+    def __init__(self, url: str | None = None, *, seed: int = 0, **policy: Any) -> None:
         self.random = Random(seed)
         self.clock = ManualClock()
-        if url == "sqlite://":
+        if url is None:
             self.ledger = bare_ledger(self.clock)
             adopt_packaged_prices(self.ledger)
         else:

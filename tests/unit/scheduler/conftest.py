@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.databases import shared_url
 from tests.support.world import World
 
 
@@ -16,7 +17,7 @@ def new_world() -> Iterator[Callable[..., World]]:
     """Worlds with a policy of their own; closed after the test."""
     made: list[World] = []
 
-    def new_world(url: str = "sqlite://", **options: Any) -> World:
+    def new_world(url: str | None = None, **options: Any) -> World:
         made.append(World(url, **options))
         return made[-1]
 
@@ -34,4 +35,4 @@ def world(new_world: Callable[..., World]) -> World:
 @pytest.fixture
 def shared_world(new_world: Callable[..., World], tmp_path: Path) -> World:
     """One on disk, for tests of several threads or processes."""
-    return new_world(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return new_world(shared_url(tmp_path))

@@ -57,13 +57,11 @@ def test_the_wall_clock_is_of_no_concern() -> None:
 
 def test_a_refusal_is_told_from_silence() -> None:
     health = ProviderHealth(ManualClock())
-    health.failed(SILENT)
-    assert not health.refused
-    health.failed(REFUSED)
-    assert health.refused
-    assert health.error is REFUSED
-    health.answered()
-    assert not health.refused
+    refused = [health.refused]
+    for error in (SILENT, REFUSED, SILENT):
+        health.failed(error)
+        refused.append(health.refused)
+    assert refused == [False, False, True, False]
 
 
 def test_the_log_says_each_failure_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from ledger.clock import SystemClock
+from ledger.queries import outstanding
 from scheduler import Loop
 from tests.support.fake_provider import Turn
 from tests.support.world import World
@@ -22,14 +23,18 @@ def wait(until: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def done(world: World) -> bool:
+    world.clock.advance(0.5)
+    return outstanding(world.ledger).idle
+
+
 def test_it_does_the_work_and_stops(shared_world: World) -> None:
     world = shared_world
     before = set(threading.enumerate())
     world.provider.batch_seconds = 0.0
     world.submit(10)
     with Loop(world.worker, hands=2, tick_seconds=0.01):
-        wait(lambda: (world.clock.advance(0.5), "queued" not in (s := world.statuses()) and "batched" not in s)[1])
-        wait(lambda: (world.clock.advance(0.5), {batch.status for batch in world.batches()} == {"collected"})[1])
+        wait(lambda: done(world))
     assert set(threading.enumerate()) == before
     assert world.statuses() == ["succeeded"] * 10
     assert world.worker.mishaps.errors == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.projections import BatchRow
-from scheduler.machine import Step, next_step
+from scheduler.machine import FAR, Step, next_step
 
 DUE = 1_000_000
 
@@ -41,6 +41,12 @@ def test_each_status_has_one_step_when_it_is_due(status: str, step: Step) -> Non
     assert next_step(batch(status), DUE - 1) is Step.WAIT
     assert next_step(batch(status), DUE) is step
     assert next_step(batch(status), DUE + 1) is step
+
+
+@pytest.mark.parametrize(("status", "step"), STEPS.items())
+def test_an_instant_beyond_any_delay_is_that_of_a_clock_that_was_set_back(status: str, step: Step) -> None:
+    assert next_step(batch(status), DUE - FAR) is Step.WAIT
+    assert next_step(batch(status), DUE - FAR - 1) is step
 
 
 @pytest.mark.parametrize("status", ["collected", "failed"])

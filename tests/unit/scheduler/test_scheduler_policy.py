@@ -59,8 +59,11 @@ def test_retries_wait_longer_each_time() -> None:
     assert retry_delay(50, POLICY, 0.0) == 300.0
 
 
-@pytest.mark.parametrize(("asked", "delay"), [(None, 4.0), (0.0, 4.0), (1.0, 4.0), (60.0, 60.0), (900.0, 900.0)])
-def test_a_retry_is_never_earlier_than_the_provider_asked_for(asked: float | None, delay: float) -> None:
+ASKED = [(None, 4.0), (0.0, 4.0), (1.0, 4.0), (60.0, 60.0), (86_400.0, 86_400.0), (1e9, 86_400.0)]
+
+
+@pytest.mark.parametrize(("asked", "delay"), ASKED)
+def test_a_retry_is_never_earlier_than_the_provider_asked_for_within_a_day(asked: float | None, delay: float) -> None:
     assert retry_delay(1, POLICY, 0.0, asked) == delay
 
 

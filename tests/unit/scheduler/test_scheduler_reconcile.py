@@ -113,18 +113,26 @@ def test_a_strangers_batch_holds_the_intent_until_it_ends(world: World) -> None:
     assert world.recorded(BatchSubmissionReleased) != []
 
 
-def test_batches_of_other_sizes_older_ones_and_known_ones_are_not_even_read(world: World) -> None:
+def test_older_batches_and_those_of_another_size_are_not_even_read(world: World) -> None:
     world.provider.stranger(2)
     world.provider.plan("create", LOST)
     world.send(2)
     world.provider.stranger(3)
-    world.submit(4)
-    world.worker.tick()
-    world.clock.advance(11)
-    assert world.provider.calls["results"] == 0
     world.run()
-    assert world.provider.calls["results"] == 2
+    assert world.provider.calls["results"] == 1
+    assert world.statuses() == ["succeeded"] * 2
     world.check()
+
+
+def test_a_batch_of_ours_that_is_known_does_not_hold_the_intent(world: World) -> None:
+    world.provider.batch_seconds = 600.0
+    world.provider.plan("create", LOST)
+    world.send(2)
+    world.send(2)
+    for _ in range(30):
+        world.clock.advance(1)
+        world.worker.tick()
+    assert len(world.recorded(BatchSubmissionReleased)) == 1
 
 
 def test_two_that_are_missing_find_each_their_own(world: World) -> None:

@@ -173,6 +173,7 @@ def test_a_batch_refused_for_one_item_is_halved_until_the_culprit_stands_alone(
     assert str(status) in abandoned.reason
     assert {world.provider.params_taken[body] for body in bodies} == {1}
     assert world.provider.params_taken[culprit] == 0
+    assert world.provider.calls["create"] <= 1 + 2 * 4  # two for each of log2(13) halvings
     assert [row.attempts for row in world.requests()] == [1] * 13
     assert [row.error_message for row in world.requests()][12] == abandoned.reason
     world.check()
