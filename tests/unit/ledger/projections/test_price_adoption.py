@@ -123,6 +123,19 @@ def test_a_price_that_changes_in_time_moves_what_came_after(bare: Ledger, past: 
     assert bill(bare) == ("12", 0)
 
 
+def test_prices_that_change_in_every_quarter_of_an_hour(bare: Ledger, past: History) -> None:
+    adopt_prices(bare, CHEAP)
+    prices = []
+    for price in ("1", "10", "100", "1000"):
+        prices.append((bare.clock.now().isoformat(), price))
+        call(bare, past)
+        past.clock.advance(minutes=15)
+    adopt_prices(bare, price_book({"model-a": prices}))
+    assert bill(bare) == ("1111", 0)
+    adopt_prices(bare, CHEAP)
+    assert bill(bare) == ("8", 0)
+
+
 def test_a_model_that_a_book_no_longer_knows_is_unpriced_again(bare: Ledger, past: History) -> None:
     adopt_prices(bare, CHEAP)
     call(bare, past)
