@@ -28,7 +28,7 @@ from scheduler import Intake, providers
 from tests.support.ledgers import dump
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUESTS, BATCH_SIZE, KILLS = 300, 40, 12
+REQUESTS, BATCH_SIZE, KILLS = 300, 40, 9
 
 
 class Workers:

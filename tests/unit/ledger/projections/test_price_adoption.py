@@ -132,8 +132,8 @@ def test_prices_that_change_in_every_quarter_of_an_hour(bare: Ledger, past: Hist
         past.clock.advance(minutes=15)
     adopt_prices(bare, price_book({"model-a": prices}))
     assert bill(bare) == ("1111", 0)
-    adopt_prices(bare, CHEAP)
-    assert bill(bare) == ("8", 0)
+    adopt_prices(bare, DEAR)
+    assert bill(bare) == ("16", 0)
 
 
 def test_a_model_that_a_book_no_longer_knows_is_unpriced_again(bare: Ledger, past: History) -> None:
