@@ -64,8 +64,20 @@ class Turns:
         while not append.done:
             with self._turn:
                 if not append.done:
-                    self._lead(self._next_group())
+                    self._lead_for(append)
         return append.result()
+
+    def _lead_for(self, append: Append) -> None:
+        group = self._next_group()
+        try:
+            self._lead(group)
+        except BaseException:
+            # This thread is being stopped and takes its own append along; the others' are theirs to write.
+            left = [one for one in group if not one.done]
+            self._waiting.extendleft(reversed(left))
+            if append in self._waiting:
+                self._waiting.remove(append)
+            raise
 
     def _next_group(self) -> list[Append]:
         group: list[Append] = []
@@ -85,7 +97,3 @@ class Turns:
                 # One of them was refused and took the others' transaction with it: each by itself, then.
                 for append in group:
                     self._lead([append])
-        except BaseException:
-            # This thread is being stopped; the others' appends are theirs to write.
-            self._waiting.extendleft(append for append in reversed(group) if not append.done)
-            raise

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from ledger import schema
 from ledger.clock import from_micros
-from ledger.errors import ProviderError, ProviderRefused, VersionConflict
+from ledger.errors import ProviderError, ProviderRefused, ProviderUnreachable, VersionConflict
 from ledger.events import (
     BatchDuplicateDetected,
     BatchSubmissionRefused,
@@ -56,11 +56,15 @@ def submit(context: Context, batch: BatchRow, lease: Lease) -> None:
     intent = _intend(context, batch, lease, newest)
     try:
         status = _send(context, intent, lease)
-    except (LeaseLost, CapacityRefused, ProviderError) as outcome:
-        retry_after = outcome.retry_after if isinstance(outcome, CapacityRefused) else None
-        _refused(context, intent, lease, str(outcome), retry_after)
-        if isinstance(outcome, ProviderError):
-            raise
+    except LeaseLost as outcome:
+        _refused(context, intent, lease, str(outcome))
+    except CapacityRefused as outcome:
+        _refused(context, intent, lease, str(outcome), outcome.retry_after)
+        # For as long as that lasts nothing gets through: to whoever waits it is the same as no answer.
+        raise ProviderUnreachable(str(outcome)) from outcome
+    except ProviderError as outcome:
+        _refused(context, intent, lease, str(outcome))
+        raise
     except (BatchTooLarge, InvalidBatch) as outcome:
         split(context, intent, lease, str(outcome))
     except SubmissionUncertain as outcome:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from types import FrameType
@@ -86,7 +86,9 @@ def work(context: Context, stop: Stop, leave: Leave) -> None:
                 break
             _check_provider(worker, leave, left)
             if leave.until_idle and look % ACCOUNT_LOOKS == 0:
-                _check_account(context, left)
+                active = [batch for batch in batches(context.ledger) if batch.due_at is not None]
+                _check_account(context, left, active)
+                _check_mishaps(worker, active)
             stop.wait(LOOK_SECONDS)
         if stop.is_set():
             display.say("stopping after the steps under way; once more stops at once")
@@ -130,9 +132,15 @@ def _check_provider(worker: Worker, leave: Leave, left: Outstanding) -> None:
         raise ProviderError(f"{error}{queued}")
 
 
-def _check_account(context: Context, left: Outstanding) -> None:
+def _check_mishaps(worker: Worker, active: Sequence[BatchRow]) -> None:
+    """Raises what batches fail of, if no other batch is left to wait for."""
+    errors = worker.mishaps.errors
+    if errors and all(batch.id in errors for batch in active):
+        raise next(iter(errors.values()))
+
+
+def _check_account(context: Context, left: Outstanding, active: Sequence[BatchRow]) -> None:
     """Raises `ProviderError` if nothing is left to do but batches of another account: they wait for its key."""
-    active = [batch for batch in batches(context.ledger) if batch.due_at is not None] if left.batches else []
     ours = context.provider.account()
     if not active or any(_account(batch) in (None, ours) for batch in active):
         return

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from ledger import Ledger, NewEvent, schema
 from ledger.backends import Database, DuplicateRow
 from ledger.codec import GENESIS, chain_hash, encode_data
-from ledger.errors import IdempotencyMismatch, LedgerCorrupt, VersionConflict
+from ledger.errors import IdempotencyMismatch, InputError, LedgerCorrupt, VersionConflict
 from ledger.events import ConfigChanged, RequestSucceeded
 from ledger.payloads import EncodedPayload, PayloadPurged, encode_payload, read_payload
 from ledger.queries import find_request
@@ -143,6 +143,12 @@ def test_a_reader_may_append_between_two_events(store: EventStore) -> None:
     for event in store.read(limit=2):
         store.append([note("config/b", event.version)])
     assert store.head().position == 4
+
+
+def test_text_that_has_no_bytes_is_refused(store: EventStore) -> None:
+    with pytest.raises(InputError, match=r"config/a: config\.changed contains a lone surrogate"):
+        store.append([note("config/b", 1), note("config/a", 1, "\ud800")])
+    assert store.head().position == 0
 
 
 # --- versions ------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from ledger.backends import Database, open_database
 from ledger.ids import IdFactory
 from ledger.migrate import upgrade
 from ledger.projections import register
-from tests.support.databases import memory_url, on_postgres
 from tests.support.clock import FakeClock, seeded_ids
+from tests.support.databases import memory_url, on_postgres
 
 __all__ = ["bare_ledger", "dump", "rows_of"]
 

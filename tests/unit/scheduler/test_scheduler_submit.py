@@ -126,9 +126,16 @@ def test_a_full_provider_is_asked_again_and_no_attempt_is_lost(world: World) -> 
     world.check()
 
 
-def test_a_full_provider_does_not_close_the_circuit(world: World) -> None:
-    world.provider.plan("create", CapacityRefused("529: overloaded"))
+def test_a_full_provider_counts_as_one_that_does_not_answer(world: World) -> None:
+    """So that whoever waits for a spend cap to be lifted can give up after a while."""
+    world.provider.plan("create", *[CapacityRefused("429: spend cap")] * 3)
     world.send()
+    assert isinstance(world.worker.health.error, ProviderUnreachable)
+    assert not world.worker.health.refused
+    world.clock.advance(1.5)
+    world.worker.tick()
+    assert world.worker.health.failing_for() == 1.5
+    world.run()
     assert world.worker.health.error is None
 
 
