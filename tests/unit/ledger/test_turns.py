@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -57,9 +58,13 @@ def all_at_once(turns: Turns, disk: Disk, first: Append, others: Sequence[Append
         assert disk.writing.wait(10)
         for count, other in enumerate(others, start=1):
             futures.append(pool.submit(turns.take, other))
-            until(lambda count=count: len(turns._waiting) == count)
+            until(partial(_are_waiting, turns, count))
         disk.gate.set()
     return futures
+
+
+def _are_waiting(turns: Turns, count: int) -> bool:
+    return len(turns._waiting) == count
 
 
 def until(condition: Callable[[], bool]) -> None:
