@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from ledger import schema
+from ledger.clock import Clock
 from ledger.errors import VersionConflict
 from ledger.events import NewEvent, PriceBookAdopted, prices_stream
+from ledger.ids import IdFactory
 from ledger.pricing import PriceBook
-
-if TYPE_CHECKING:
-    from ledger.ledger import Ledger
 
 __all__ = ["adopt_packaged_prices", "adopt_prices"]
 
 PROVIDER: Final = "anthropic"
+
+
+class Ledger(Protocol):
+    """As much of a ledger as adopting a book takes."""
+
+    clock: Clock
+    ids: IdFactory
+
+    def append(self, events: Sequence[NewEvent]) -> list[int]:
+        """Append events, all or none."""
+        ...
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A consistent view of the tables."""
+        ...
 
 
 def adopt_packaged_prices(ledger: Ledger) -> bool:

@@ -15,7 +15,7 @@ def open_database(url: str) -> Database:
     """The database at a SQLAlchemy URL. Raises `ConfigurationError` for one that no backend here speaks."""
     try:
         backend = make_url(url).get_backend_name()
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise ConfigurationError(
             "LLM_LEDGER_DATABASE_URL is not a database URL; use sqlite:///FILE for the embedded ledger"
         ) from None
@@ -23,7 +23,7 @@ def open_database(url: str) -> Database:
         from ledger.backends.sqlite import SQLiteDatabase
 
         return SQLiteDatabase(url)
-    if backend == "postgresql":
+    if backend in ("postgresql", "postgres"):  # libpq takes either
         try:
             from ledger.backends.postgres import PostgresDatabase
         except ImportError:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.errors import UniqueViolation
 from sqlalchemy import (
+    URL,
     BigInteger,
     Connection,
     Engine,
@@ -23,11 +24,11 @@ from sqlalchemy import (
     create_engine,
     make_url,
 )
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from ledger.backends import statements
 from ledger.backends.base import DuplicateRow
-from ledger.errors import DatabaseUnusable
+from ledger.errors import DatabaseUnusable, InputError
 
 __all__ = ["PostgresDatabase"]
 
@@ -38,6 +39,9 @@ _TYPES: Final = ((LargeBinary, "bytea"), (SmallInteger, "int2"), (BigInteger, "i
 _COPY_FROM: Final = 20
 """Rows from which COPY is quicker than INSERT."""
 
+# An interface error is a connection that is gone: the server ended it before the statement was sent.
+_UNUSABLE: Final = psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.InsufficientPrivilege
+
 
 class PostgresDatabase:
     """A ledger in a Postgres database, reached through psycopg 3."""
@@ -45,9 +49,9 @@ class PostgresDatabase:
     dialect = "postgresql"
 
     def __init__(self, url: str, *, lock_timeout: str = LOCK_TIMEOUT) -> None:
-        self.url = make_url(url).render_as_string(hide_password=True)
-        self._lock_timeout = lock_timeout
         parsed = make_url(url).set(drivername="postgresql+psycopg")
+        self.url = _shown(parsed)
+        self._lock_timeout = lock_timeout
         self._engine: Engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -67,25 +71,22 @@ class PostgresDatabase:
         try:
             yield
         except DBAPIError as error:
-            raise self._explain(error) from error
+            raise self._explain(error.orig) or error from error
         except psycopg.Error as error:  # COPY runs beside SQLAlchemy
-            raise self._explain_driver(error) or error from error
+            raise self._explain(error) or error from error
 
-    def _explain(self, error: DBAPIError) -> Exception:
-        known = self._explain_driver(error.orig)
-        if known is None and isinstance(error, OperationalError):
-            return DatabaseUnusable(f"{self.url}: {_first_line(error.orig)}")
-        return known or error
-
-    def _explain_driver(self, error: BaseException | None) -> Exception | None:
+    def _explain(self, error: BaseException | None) -> Exception | None:
+        line = str(error).strip().partition("\n")[0]
         if isinstance(error, UniqueViolation):
-            return DuplicateRow(_first_line(error))
+            return DuplicateRow(line)
         if isinstance(error, psycopg.errors.LockNotAvailable):
             return DatabaseUnusable(f"{self.url} was locked by another process for {self._lock_timeout}")
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientPrivilege):
-            return DatabaseUnusable(f"{self.url} cannot be written: {_first_line(error)}")
-        if isinstance(error, psycopg.OperationalError):
-            return DatabaseUnusable(f"{self.url}: {_first_line(error)}")
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            return DatabaseUnusable(f"{self.url} cannot be written: {line}")
+        if isinstance(error, _UNUSABLE) or "invalid connection option" in line:
+            return DatabaseUnusable(f"{self.url}: {line}")
+        if "cannot contain NUL" in line:  # said by the driver, before anything is sent
+            return InputError(f"{self.url} takes no text with a NUL character in it")
         return None
 
     def fetch(self, connection: Connection, query: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -147,6 +148,7 @@ def _types(table: Table) -> list[str]:
     ]
 
 
-def _first_line(error: BaseException | None) -> str:
-    """Postgres's own words, without the statement that SQLAlchemy would add."""
-    return str(error).strip().partition("\n")[0]
+def _shown(url: URL) -> str:
+    """The URL without its password, which may stand behind the user's name or among the options."""
+    hidden = {name: "***" for name in url.query if "password" in name}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)

@@ -27,14 +27,14 @@ def dump_of(events: list[NewEvent], sizes: list[int]) -> dict[str, Any]:
         return dump(ledger.database)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=35)
 @given(steps(), pieces)
 def test_pieces_of_any_size_fold_to_the_same(script: list[Step], sizes: list[int]) -> None:
     events = play(script)
     assert dump_of(events, sizes) == dump_of(events, [len(events)])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=25)
 @given(steps(), st.sampled_from([1, 2, 7, 2000]))
 def test_a_rebuild_gives_the_same(script: list[Step], chunk: int) -> None:
     with bare_ledger() as ledger, pytest.MonkeyPatch.context() as patch:

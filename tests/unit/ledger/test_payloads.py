@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, update
 
@@ -52,6 +52,7 @@ members = st.lists(
 requests = members.map(lambda pairs: b"{ " + b",\n".join(name + b" : " + value for name, value in pairs) + b"}")
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(requests | st.binary(max_size=3000), st.booleans()), max_size=5))
 def test_any_bytes_come_back(bodies: list[tuple[bytes, bool]]) -> None:
     with bare_ledger() as ledger:

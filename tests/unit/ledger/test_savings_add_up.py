@@ -33,7 +33,7 @@ def played(script: list[Step]) -> Ledger:
     return ledger
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(steps(), st.sampled_from(ZONES))
 def test_items_total_and_groupings_come_to_the_same(script: list[Step], zone: str) -> None:
     with played(script) as ledger:
@@ -43,7 +43,7 @@ def test_items_total_and_groupings_come_to_the_same(script: list[Step], zone: st
             assert added(savings(ledger, Period(timezone=zone), grouping)["groups"]) == total, grouping
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(steps(), st.lists(quarters, max_size=4), st.sampled_from(ZONES), st.sampled_from(GROUPINGS))
 def test_parts_of_time_come_to_the_whole(script: list[Step], cuts: list[datetime], zone: str, by: str) -> None:
     with played(script) as ledger:
@@ -54,7 +54,7 @@ def test_parts_of_time_come_to_the_whole(script: list[Step], cuts: list[datetime
             assert added(part["groups"]) == added([part])
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(steps())
 def test_requests_are_counted_once(script: list[Step]) -> None:
     with played(script) as ledger:

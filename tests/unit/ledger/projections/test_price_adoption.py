@@ -196,7 +196,7 @@ def answers(ledger: Ledger) -> Any:
     return [*reports, kathmandu], items
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(steps(), st.lists(st.sampled_from(BOOKS), max_size=2), st.sampled_from(BOOKS))
 def test_a_book_that_came_late_leaves_what_it_would_have_made(
     script: list[Step], before: list[PriceBook], book: PriceBook
