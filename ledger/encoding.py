@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from ledger.clock import to_micros
-from ledger.codec import body_hash, encode_data
+from ledger.codec import body_hash, decode_data, encode_data, without_nul
 from ledger.errors import InputError
 from ledger.events import EventData, NewEvent
 
@@ -16,7 +16,10 @@ __all__ = ["EncodedEvent", "encode"]
 
 
 class EncodedEvent(msgspec.Struct, frozen=True):
-    """An event's columns. `entity` is the stream id without its category, `text` the body as it is stored."""
+    """An event's columns. `entity` is the stream id without its category, `text` the body as it is stored.
+
+    `data` is for the projections: where the body has a NUL, it has U+FFFD.
+    """
 
     stream_id: str
     entity: str
@@ -45,6 +48,8 @@ def encode(events: Sequence[NewEvent]) -> list[EncodedEvent]:
             body = encode_data(event.data)
         except UnicodeEncodeError:
             raise InputError(f"{event.stream_id}: {kind} contains a lone surrogate, which is no text") from None
+        text = body.decode()
+        plain = without_nul(text)
         encoded.append(
             EncodedEvent(
                 event.stream_id,
@@ -56,9 +61,9 @@ def encode(events: Sequence[NewEvent]) -> list[EncodedEvent]:
                 micros,
                 event.correlation_id.bytes if event.correlation_id is not None else None,
                 event.causation_id.bytes if event.causation_id is not None else None,
-                body.decode(),
+                text,
                 body_hash(kind, schema_version, body),
-                event.data,
+                event.data if plain is text else decode_data(kind, schema_version, plain),
             )
         )
     return encoded

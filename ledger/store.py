@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row, select, update
 from ledger import schema
 from ledger.backends import Database, DuplicateRow
 from ledger.clock import Clock, from_micros, to_micros
-from ledger.codec import chain_hash, decode_data
+from ledger.codec import chain_hash, decode_data, without_nul
 from ledger.encoding import EncodedEvent, encode
 from ledger.errors import IdempotencyMismatch, VersionConflict
 from ledger.events import NewEvent, RecordedEvent
@@ -267,5 +267,5 @@ def as_fact(row: Row[Any]) -> Fact:
         row.version,
         row.occurred_at,
         row.recorded_at,
-        decode_data(row.type, row.schema_version, row.data),
+        decode_data(row.type, row.schema_version, without_nul(row.data)),
     )

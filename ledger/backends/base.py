@@ -19,6 +19,7 @@ class Database(Protocol):
     """One database that holds one ledger. Safe to share between the threads of a process."""
 
     url: str
+    """Where it is, for people: without the password."""
     dialect: str
 
     def write(self) -> AbstractContextManager[Connection]:

@@ -150,5 +150,5 @@ def _types(table: Table) -> list[str]:
 
 def _shown(url: URL) -> str:
     """The URL without its password, which may stand behind the user's name or among the options."""
-    hidden = {name: "***" for name in url.query if "password" in name}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+    secrets = [name for name in url.query if "password" in name]
+    return url.difference_update_query(secrets).render_as_string(hide_password=True)

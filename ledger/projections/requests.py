@@ -63,6 +63,8 @@ class RequestFold:
 
     def batched(self, fact: Fact, data: RequestBatched) -> None:
         row = self._touch(fact)
+        if row.status in TERMINAL:
+            return
         row.status = "batched"
         row.attempts = data.attempt
         row.batch_id, row.batch_index = data.batch_id, data.index
@@ -104,6 +106,8 @@ class RequestFold:
 
     def retry_scheduled(self, fact: Fact, data: RequestRetryScheduled) -> None:
         row = self._touch(fact)
+        if row.status in TERMINAL:
+            return
         row.status = "queued"
         row.due_at = to_micros(data.due_at)
 

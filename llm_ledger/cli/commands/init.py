@@ -10,8 +10,6 @@ __all__ = ["init"]
 
 def init(json: Json = False) -> None:
     """Create the ledger's schema, or upgrade it to this release's. Safe to repeat."""
-    from sqlalchemy import make_url
-
     from ledger import Ledger
     from ledger.backends import open_database
     from ledger.migrate import upgrade
@@ -25,7 +23,7 @@ def init(json: Json = False) -> None:
         database.close()
     with Ledger.open(url, create=False) as ledger:
         events = ledger.head().position
-    where = make_url(url).render_as_string(hide_password=True)
+    where = database.url
     if json:
         write_json({"database": where, "before": before, "after": after, "events": events})
     else:
