@@ -4,11 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+WITH_DATABASE    := tests/unit/ledger tests/unit/scheduler tests/contract tests/faults tests/integration/llm_ledger/cli
+WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench constraints clean
+.PHONY: help demo test test-postgres lint format bench constraints clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-13s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "llm-ledger needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
@@ -23,6 +26,9 @@ demo: $(READY) ## Run the whole loop without a key: simulator, 200 questions, a 
 test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+
+test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Postgres
+	@$(BIN)/python -m pytest -n 2 --database postgres $(WITH_DATABASE) $(addprefix --ignore=,$(WITHOUT_DATABASE))
 
 lint: $(READY) ## Format check, lint, types, layering
 	@$(BIN)/ruff format --check .

@@ -9,7 +9,7 @@ import msgspec
 
 from ledger.clock import to_micros
 from ledger.codec import body_hash, decode_data, encode_data, without_nul
-from ledger.errors import InputError
+from ledger.errors import InputError, LedgerCorrupt
 from ledger.events import EventData, NewEvent
 
 __all__ = ["EncodedEvent", "encode"]
@@ -49,7 +49,6 @@ def encode(events: Sequence[NewEvent]) -> list[EncodedEvent]:
         except UnicodeEncodeError:
             raise InputError(f"{event.stream_id}: {kind} contains a lone surrogate, which is no text") from None
         text = body.decode()
-        plain = without_nul(text)
         encoded.append(
             EncodedEvent(
                 event.stream_id,
@@ -63,7 +62,15 @@ def encode(events: Sequence[NewEvent]) -> list[EncodedEvent]:
                 event.causation_id.bytes if event.causation_id is not None else None,
                 text,
                 body_hash(kind, schema_version, body),
-                event.data if plain is text else decode_data(kind, schema_version, plain),
+                event.data if "\\u" not in text else _unescaped(event, text),
             )
         )
     return encoded
+
+
+def _unescaped(event: NewEvent, text: str) -> EventData:
+    """What the projections will read of a body that holds escapes; raw JSON may escape what nobody can read."""
+    try:
+        return decode_data(event.data.TYPE, event.data.SCHEMA_VERSION, without_nul(text))
+    except LedgerCorrupt as error:
+        raise InputError(f"{event.stream_id}: {error.__cause__}") from error

@@ -87,11 +87,14 @@ class ChangedRequest(InputError):
 
 
 class UnknownId(InputError):
-    """An id or prefix that names nothing, or more than one thing, in this ledger."""
+    """An id or prefix that names nothing, or `several` things, in this ledger."""
 
-    def __init__(self, wanted: str, reason: str = "nothing in this ledger has that id") -> None:
+    def __init__(
+        self, wanted: str, reason: str = "nothing in this ledger has that id", *, several: bool = False
+    ) -> None:
         super().__init__(f"{wanted}: {reason}")
         self.wanted = wanted
+        self.several = several
 
 
 class ConfigurationError(LedgerError):

@@ -42,6 +42,8 @@ def ensure_schema(database: Database, *, create: bool) -> None:
 
     Raises `DatabaseUnusable` for a schema that is older (run `init`), newer (upgrade the program) or foreign.
     """
+    if database.missing and not create:
+        raise DatabaseUnusable("there is no ledger in this database yet; run `llm-ledger init`")
     with database.read() as connection:
         revision = schema_revision(connection)
     if revision is None and create:
@@ -70,6 +72,9 @@ def upgrade(database: Database) -> tuple[str | None, str]:
 
     config = Config()
     config.set_main_option("script_location", str(script_location()).replace("%", "%%"))
+    with database.read() as connection:
+        schema_revision(connection)  # refuses what is not ours before anything about it is changed
+    database.prepare()
     with database.write() as connection:
         before = schema_revision(connection)
         if before is not None and before not in schema.REVISIONS:

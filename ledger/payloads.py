@@ -33,6 +33,9 @@ __all__ = [
 SHARED_FROM: Final = 1024
 """Smallest value, in bytes, that is worth a row of its own."""
 
+REMEMBERED_UP_TO: Final = 256 * 1024
+"""Largest block, in bytes, that is kept at hand with its compressed form."""
+
 _COMPRESSED, _IN_PARTS = 1, 2
 _LOOKUP = 500
 
@@ -89,7 +92,7 @@ def encode_payload(body: bytes, *, shared: bool = False) -> EncodedPayload:
     rows: list[PayloadRow] = []
     at = 0
     for start, block in cuts:
-        block_row = _shared_row(block)
+        block_row = _remembered_row(block) if len(block) <= REMEMBERED_UP_TO else _block_row(block)
         parts += ((False, body[at:start]), (True, block_row[0]))
         rows.append(block_row)
         at = start + len(block)
@@ -122,9 +125,12 @@ def _row(digest: bytes, size: int, encoding: int, content: bytes) -> PayloadRow:
     return (digest, size, encoding, content)
 
 
-@lru_cache(maxsize=64)
-def _shared_row(block: bytes) -> PayloadRow:
+def _block_row(block: bytes) -> PayloadRow:
     return _row(sha256(block).digest(), len(block), 0, block)
+
+
+# The system prompt of twenty thousand requests is compressed once.
+_remembered_row = lru_cache(maxsize=64)(_block_row)
 
 
 def write_payloads(database: Database, connection: Connection, payloads: Iterable[EncodedPayload]) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "BilledItem",
     "Outstanding",
     "StoredEvent",
+    "active_batches",
     "batch",
     "batches",
     "billed_items",
@@ -127,6 +128,14 @@ def batches(
         yield BatchRow(*row)
 
 
+def active_batches(ledger: Ledger) -> list[BatchRow]:
+    """Batches with a next step, in the order in which it is due."""
+    column = schema.batches.c
+    query = select(schema.batches).where(column.due_at.is_not(None)).order_by(column.due_at)
+    with ledger.read() as connection:
+        return [BatchRow(*row) for row in connection.execute(query)]
+
+
 def stored_events(
     ledger: Ledger,
     *,
@@ -197,7 +206,8 @@ def find_request(ledger: Ledger, wanted: str, *, key: str | None = None) -> Requ
             named = named.where(column.key == key) if key is not None else named
             found = connection.execute(named.limit(2)).all()
             if len(found) > 1:
-                raise UnknownId(wanted, "several keys hold a request of that custom_id; name one with --key")
+                reason = "several keys hold a request of that custom_id; name one with --key"
+                raise UnknownId(wanted, reason, several=True)
             row = found[0] if found else _by_prefix(connection, query, column.id, wanted, "requests")
     return RequestRow(*row)
 
@@ -210,7 +220,7 @@ def _by_prefix(connection: Connection, query: Select[*tuple[Any, ...]], column: 
     if not found:
         raise UnknownId(wanted)
     if len(found) > 1:
-        raise UnknownId(wanted, f"several {what} begin like that; give more of the id")
+        raise UnknownId(wanted, f"several {what} begin like that; give more of the id", several=True)
     return found[0]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -84,17 +84,18 @@ def _scratch() -> Iterator[Database]:
 
 def _first_difference(table: Table, stored: Connection, folded: Connection) -> str | None:
     missing = object()
-    pairs = zip_longest(_rows(table, stored), _rows(table, folded), fillvalue=missing)
-    for here, there in pairs:
-        if here != there:
-            which = there if here is missing else here
-            key = ", ".join(str(value) for value in which[: len(table.primary_key.columns)])  # type: ignore[index]
-            what = "is missing" if here is missing else "should not be" if there is missing else "differs"
-            return f"{table.name}: row ({key}) {what}; the log says otherwise"
+    with closing(_rows(table, stored)) as here_rows, closing(_rows(table, folded)) as there_rows:
+        for here, there in zip_longest(here_rows, there_rows, fillvalue=missing):
+            if here != there:
+                which = there if here is missing else here
+                key = ", ".join(str(value) for value in which[: len(table.primary_key.columns)])  # type: ignore[index]
+                what = "is missing" if here is missing else "should not be" if there is missing else "differs"
+                return f"{table.name}: row ({key}) {what}; the log says otherwise"
     return None
 
 
-def _rows(table: Table, connection: Connection) -> Iterator[tuple[Any, ...]]:
+def _rows(table: Table, connection: Connection) -> Generator[tuple[Any, ...]]:
     query = select(table).order_by(*table.primary_key.columns)
-    for row in connection.execute(query.execution_options(yield_per=CHUNK)):
-        yield tuple(row)
+    with connection.execute(query.execution_options(yield_per=CHUNK)) as result:
+        for row in result:
+            yield tuple(row)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Row, func, select
@@ -12,10 +12,15 @@ from sqlalchemy import Connection, Row, func, select
 from ledger import schema
 from ledger.backends import Database
 from ledger.codec import GENESIS, body_hash, chain_hash
+from ledger.errors import LedgerError
+from ledger.payloads import read_payloads
 from ledger.rebuild import Progress, differences
 from ledger.store import CHUNK
 
 __all__ = ["Verification", "verify"]
+
+PAGE: Final = 100
+"""Bodies read at once."""
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -31,15 +36,19 @@ class Verification(msgspec.Struct, frozen=True):
         return not self.problems
 
 
-def verify(database: Database, progress: Progress = lambda _done, _total: None) -> Verification:
+def verify(
+    database: Database, progress: Progress = lambda _done, _total: None, *, bodies: bool = False
+) -> Verification:
     """Check every hash, position and version of the log, and refold it beside the projections.
 
+    With `bodies`, also read every stored body: it has to match its hash, and none may be gone that is to be sent.
     The log is not folded where it contradicts itself: what would come of it means nothing.
     """
     with database.read() as connection:
         events, tip, problems = _check_chain(connection, progress)
         problems += _check_versions(connection)
         problems += _check_anchors(connection)
+        problems += _check_bodies(connection) if bodies else []
     if not problems:
         problems += differences(database)
     return Verification(events, tip.hex(), tuple(problems))
@@ -98,3 +107,31 @@ def _check_anchors(connection: Connection) -> list[str]:
     )
     lost = connection.scalars(query.where(event.position.is_(None)))
     return [f"event {position} is not the one that was anchored" for position in lost]
+
+
+def _check_bodies(connection: Connection) -> list[str]:
+    problems: list[str] = []
+    payload, request, state = schema.payloads.c, schema.requests.c, schema.request_states.c
+    kept = connection.scalars(select(payload.hash).execution_options(yield_per=PAGE))
+    for digests in kept.partitions():
+        problems += _unreadable(connection, digests)
+    waiting = (
+        select(request.id, request.payload)
+        .join_from(schema.request_states, schema.requests, state.seq == request.seq)
+        .outerjoin(schema.payloads, payload.hash == request.payload)
+        .where(state.status.in_(("queued", "batched", "failed", "expired")), payload.hash.is_(None))
+    )
+    problems += [
+        f"request {row.id}: its body is gone, and it is still to be sent" for row in connection.execute(waiting)
+    ]
+    return problems
+
+
+def _unreadable(connection: Connection, digests: Sequence[bytes]) -> list[str]:
+    try:
+        read_payloads(connection, digests)
+    except LedgerError as error:
+        if len(digests) == 1:
+            return [str(error)]
+        return [problem for digest in digests for problem in _unreadable(connection, [digest])]
+    return []

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+from itertools import islice, takewhile
 from typing import Final
 
 import msgspec
 
-from ledger.events import BatchPolled
+from ledger.events import BatchPolled, batch_stream
 from ledger.projections import BatchRow
 from scheduler.context import Context, batch_event
 from scheduler.leases import Lease
+from scheduler.policy import account_delay
 from scheduler.providers.base import Account
 
 __all__ = ["wrong_account"]
 
 _log = logging.getLogger(__name__)
 
-WAIT_SECONDS: Final = 60.0
+_LOOKS: Final = 12
+"""So many looks at another account's batch, and the wait between them grows no more."""
 
 
 def wrong_account(context: Context, batch: BatchRow, lease: Lease) -> bool:
@@ -32,6 +35,14 @@ def wrong_account(context: Context, batch: BatchRow, lease: Lease) -> bool:
     )
     if batch.note != problem:
         _log.warning("batch %s: %s", batch.id, problem)
-    data = BatchPolled(next_poll_at=context.after(WAIT_SECONDS), problem=problem)
+    delay = account_delay(_looks(context, batch, problem), context.random())
+    data = BatchPolled(next_poll_at=context.after(delay), problem=problem)
     context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
     return True
+
+
+def _looks(context: Context, batch: BatchRow, problem: str) -> int:
+    """How often in a row this has been found. Not its polls: a key that was wrong for a moment costs a minute."""
+    newest = islice(context.ledger.events(stream=batch_stream(batch.id), newest_first=True), _LOOKS)
+    told = takewhile(lambda event: isinstance(event.data, BatchPolled) and event.data.problem == problem, newest)
+    return sum(1 for _ in told)

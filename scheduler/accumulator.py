@@ -30,7 +30,7 @@ Group = tuple[str, str, str]
 
 
 def accumulate(context: Context) -> int:
-    """Plan every batch that is due. Returns how many requests were batched.
+    """Plan one batch of each group that is due. Returns how many requests were batched; more may be due.
 
     A batch and its requests are planned in one append: all of it is on record, or none. If another worker took
     one of them first, nothing is planned, and the next call sees what is left.

@@ -8,7 +8,6 @@ file cut off at the end of a line looks whole, and only the count tells.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -38,6 +37,7 @@ from scheduler.account import wrong_account
 from scheduler.accumulator import batched_event_id
 from scheduler.context import Context, batch_event, request_event
 from scheduler.leases import Lease
+from scheduler.pages import pages
 from scheduler.policy import poll_delay
 from scheduler.providers.base import ItemResult, ResultsUnavailable
 from scheduler.wire import parse_wire_id
@@ -55,28 +55,32 @@ class _Tally(msgspec.Struct):
     repeated: int = 0
 
 
-def collect(context: Context, batch: BatchRow, lease: Lease) -> None:
-    """Fetch everything once. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
+def collect(context: Context, batch: BatchRow, lease: Lease) -> bool:
+    """Fetch everything once. Returns whether the provider was asked.
+
+    Raises `ProviderError` after recording it, so that the worker can hold its fire.
+    """
     if wrong_account(context, batch, lease):
-        return
+        return False
     tally = _Tally()
     seen: set[int] = set()
     try:
         lines = context.provider.results(batch.provider_batch_id or "")
-        while page := list(islice(lines, _PAGE)):
+        for page in pages(lines, lambda line: len(line.body), most=_PAGE):
             _settle(context, batch, lease, page, tally, seen)
     except (ResultsUnavailable, ProviderError) as error:
         _again(context, batch, lease, str(error))
         if isinstance(error, ProviderError):
             raise
-        return
+        return True
     missing = _unsettled(context, batch)
     if missing:
         _again(context, batch, lease, f"the results file ended early: {missing} items are missing")
-        return
+        return True
     done = BatchResultsCollected(lines=tally.lines, foreign=tally.foreign, repeated=tally.repeated)
     present = read_batch(context.ledger, batch.id)
     context.ledger.append([batch_event(context, present, done)], guard=lease.guard)
+    return True
 
 
 def _again(context: Context, batch: BatchRow, lease: Lease, problem: str) -> None:

@@ -24,13 +24,17 @@ def _nonce() -> str:
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """`policy` is read once per step. `random` and `nonce` are injected, so that a run can be repeated exactly."""
+    """`policy` is read once per step. `random` and `nonce` are injected, so that a run can be repeated exactly.
+
+    `ruled_out` remembers, as (batch, provider's batch), whose results have named a stranger: they are not read again.
+    """
 
     ledger: Ledger
     provider: BatchProvider
     policy: Callable[[], Policy]
     random: Callable[[], float] = random_module.random
     nonce: Callable[[], str] = _nonce
+    ruled_out: set[tuple[str, str]] = msgspec.field(default_factory=set)
 
     def now(self) -> datetime:
         """The present instant, UTC."""

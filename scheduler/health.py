@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from typing import Final
 
@@ -15,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
+_REQUEST_ID: Final = re.compile(r"\breq_\w+")
 
 
 class ProviderHealth:
@@ -51,15 +53,20 @@ class ProviderHealth:
             now = self._clock.monotonic()
             if self.error is None:
                 self._failing_since, self._pause = now, _FIRST_PAUSE
-            if str(self.error) != str(error):
+            if self.error is None or _gist(self.error) != _gist(error):
                 _log.warning("%s", error)
             self.error = error
             self._open_until = now + self._pause
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def answered(self) -> None:
-        """A step went through."""
+        """The provider answered a step as it should."""
         with self._lock:
             if self.error is not None:
                 _log.info("the provider answers again")
             self.error = None
+
+
+def _gist(error: ProviderError) -> tuple[type[ProviderError], str]:
+    """What makes two failures the same: not the id that each refused request has of its own."""
+    return type(error), _REQUEST_ID.sub("", str(error))

@@ -22,6 +22,7 @@ from ledger.errors import ChangedRequest, InputError, InvalidLine, InvalidReques
 from ledger.events import RequestRecorded, request_stream
 from ledger.ids import derive
 from ledger.payloads import EncodedPayload, encode_payload
+from scheduler.pages import pages
 from scheduler.providers.base import RequestFacts, RequestRules
 
 __all__ = ["Intake", "Submission", "check_tags"]
@@ -133,6 +134,7 @@ class Intake:
         """One line, checked. Raises `InvalidLine`."""
         try:
             value = parse_json(text)
+            _check_shape(value)
             line = _decode_line(text)
             params, body = self._params(value["params"], bytes(line.params))
             facts = self._rules.check(params)
@@ -218,6 +220,22 @@ class Intake:
         return NewEvent(request_stream(str(request_id)), 1, data, derive(request_id, "recorded"), now, request_id)
 
 
+def _check_shape(value: Any) -> None:
+    """Raises `InputError` for what is no request line, in the words of the people who write such lines."""
+    if not isinstance(value, dict):
+        raise InputError("must be an object with custom_id, params and, if you like, tags")
+    for name in ("custom_id", "params"):
+        if name not in value:
+            raise InputError(f'"{name}" is missing')
+    if strange := sorted(value.keys() - {"custom_id", "params", "tags"}):
+        raise InputError(f'"{strange[0][:64]}" is no field of a request line; use custom_id, params, tags')
+    if not isinstance(value["custom_id"], str):
+        raise InputError("custom_id must be a string")
+    tags = value.get("tags", {})
+    if not isinstance(tags, dict) or not all(isinstance(tag, str) for tag in tags.values()):
+        raise InputError("tags must be an object whose values are strings")
+
+
 def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags, if they are usable. Raises `InputError`."""
     if len(tags) > MAX_TAGS:
@@ -236,11 +254,4 @@ def _spooled(spool: IO[bytes]) -> Iterator[_Prepared]:
 
 
 def _pages(lines: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:
-    page: list[_Prepared] = []
-    for line in lines:
-        page.append(line)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
+    return pages(lines, lambda line: len(line.params), most=PAGE)

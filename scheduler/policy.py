@@ -6,12 +6,23 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["Policy", "Reason", "Waiting", "attempts_left", "batch_due", "poll_delay", "retry_delay"]
+__all__ = [
+    "Policy",
+    "Reason",
+    "Waiting",
+    "account_delay",
+    "attempts_left",
+    "batch_due",
+    "poll_delay",
+    "retry_delay",
+]
 
 Reason = Literal["count", "bytes", "age"]
 
 _GROWTH: Final = 1.5
 _JITTER: Final = 0.2
+_MINUTE: Final = 60.0
+_HOUR: Final = 3_600.0
 _DAY: Final = 86_400.0
 
 
@@ -62,6 +73,11 @@ def retry_delay(attempt: int, policy: Policy, random: float, retry_after: float 
     """Seconds before attempt number `attempt` + 1; never less than the provider asked for, up to a day."""
     delay = _backoff(policy.retry_min_seconds, policy.retry_max_seconds, 2 * max(attempt - 1, 0), random)
     return max(delay, min(retry_after or 0.0, _DAY))
+
+
+def account_delay(looks: int, random: float) -> float:
+    """Seconds until a batch of another account is looked at again: from a minute up to an hour."""
+    return _backoff(_MINUTE, _HOUR, looks, random)
 
 
 def attempts_left(attempts: int, policy: Policy) -> bool:

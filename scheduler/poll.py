@@ -14,10 +14,13 @@ from scheduler.providers.base import BatchStatus
 __all__ = ["poll"]
 
 
-def poll(context: Context, batch: BatchRow, lease: Lease) -> None:
-    """Ask once. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
+def poll(context: Context, batch: BatchRow, lease: Lease) -> bool:
+    """Ask once. Returns whether it did.
+
+    Raises `ProviderError` after recording it, so that the worker can hold its fire.
+    """
     if wrong_account(context, batch, lease):
-        return
+        return False
     next_poll_at = context.after(poll_delay(batch.polls, context.policy(), context.random()))
     try:
         status = context.provider.retrieve(batch.provider_batch_id or "")
@@ -31,6 +34,7 @@ def poll(context: Context, batch: BatchRow, lease: Lease) -> None:
         ended = BatchEnded(ended_at=status.ended_at or context.now(), counts=_counts(status))
         events.append(batch_event(context, batch, ended, ahead=2))
     context.ledger.append(events, guard=lease.guard)
+    return True
 
 
 def _counts(status: BatchStatus) -> BatchCounts:

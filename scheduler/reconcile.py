@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import select
 
 from ledger import schema
+from ledger.clock import from_micros
 from ledger.errors import ProviderError
 from ledger.events import (
     BatchPolled,
@@ -38,19 +39,28 @@ _log = logging.getLogger(__name__)
 _PROOF_LINES = 1000
 """Lines of a candidate's results that are looked at: all ids of one batch carry one nonce."""
 
+_CLOCKS_APART = timedelta(days=1)
+"""By how much the provider's clock and ours may differ; results are kept far longer than that."""
 
-def reconcile(context: Context, batch: BatchRow, lease: Lease) -> None:
-    """Look once. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
+
+def reconcile(context: Context, batch: BatchRow, lease: Lease) -> bool:
+    """Look once. Returns whether the provider was asked.
+
+    Raises `ProviderError` after recording it, so that the worker can hold its fire.
+    """
     if wrong_account(context, batch, lease):
-        return
+        return False
     undecided = 0
     try:
         for candidate in _candidates(context, batch):
             nonces = _nonces_in(context, candidate)
             if found := nonces & set(msgspec.json.decode(batch.nonces)):
                 _adopt(context, batch, lease, candidate, found.pop())
-                return
-            undecided += not nonces
+                return True
+            if nonces:
+                context.ruled_out.add((batch.id, candidate.id))
+            elif not _long_over(batch, candidate):
+                undecided += 1
     except ProviderError as error:
         _later(context, batch, lease, str(error))
         raise
@@ -62,6 +72,7 @@ def reconcile(context: Context, batch: BatchRow, lease: Lease) -> None:
     else:
         data = BatchSubmissionReleased(reason="the provider lists no batch that could be this one")
         context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+    return True
 
 
 def _candidates(context: Context, batch: BatchRow) -> list[BatchStatus]:
@@ -69,7 +80,15 @@ def _candidates(context: Context, batch: BatchRow) -> list[BatchStatus]:
     column = schema.batches.c.provider_batch_id
     with context.ledger.read() as connection:
         known = set(connection.scalars(select(column).where(column.in_([one.id for one in newer]))))
-    return [one for one in newer if one.id not in known]
+    return [one for one in newer if one.id not in known and (batch.id, one.id) not in context.ruled_out]
+
+
+def _long_over(batch: BatchRow, candidate: BatchStatus) -> bool:
+    """True of one that had ended long before ours was planned: where the noted id is gone, all of them are listed.
+
+    Their results are no longer kept, so that nothing would ever rule them out.
+    """
+    return candidate.state == "ended" and candidate.created_at < from_micros(batch.planned_at) - _CLOCKS_APART
 
 
 def _nonces_in(context: Context, candidate: BatchStatus) -> set[str]:

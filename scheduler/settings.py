@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -38,8 +38,8 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
             if text := environ.get(variable, "").strip():
                 try:
                     values[field.name] = msgspec.convert(text, field.type, strict=False)
-                except msgspec.ValidationError as error:
-                    raise ConfigurationError(f"{variable}={text}: {error}") from None
+                except msgspec.ValidationError:
+                    raise ConfigurationError(f"{variable}={text} is not {_usable(field.type)}") from None
         settings = cls(**values)  # type: ignore[arg-type]
         least, most = settings.poll_min_seconds, settings.poll_max_seconds
         if most < least:
@@ -59,3 +59,16 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True):
             lease_seconds=self.lease_seconds,
             submit_quiet_seconds=self.submit_quiet_seconds,
         )
+
+
+def _usable(kind: Any) -> str:
+    """What a setting of that type takes, in words."""
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least:,} to {most:,}"
+        case msgspec.inspect.FloatType(gt=None, le=most):
+            return f"a number of seconds from 0 to {most:,}"
+        case msgspec.inspect.FloatType(le=most):
+            return f"a number of seconds above 0, {most:,} at most"
+        case other:
+            raise TypeError(f"no words for {other}")

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from ledger import schema
 from ledger.clock import from_micros
-from ledger.errors import ProviderError, ProviderRefused, ProviderUnreachable, VersionConflict
+from ledger.errors import LedgerError, ProviderError, ProviderRefused, ProviderUnreachable, VersionConflict
 from ledger.events import (
     BatchDuplicateDetected,
     BatchSubmissionRefused,
@@ -27,6 +27,7 @@ from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
 from scheduler.context import Context, batch_event
 from scheduler.leases import Lease, LeaseLost
+from scheduler.pages import pages
 from scheduler.policy import poll_delay, retry_delay
 from scheduler.providers.base import (
     BatchItem,
@@ -46,8 +47,12 @@ _log = logging.getLogger(__name__)
 _PAGE = 500
 
 
-def submit(context: Context, batch: BatchRow, lease: Lease) -> None:
-    """Send a planned batch. Raises `ProviderError` after recording it, so that the worker can hold its fire."""
+def submit(context: Context, batch: BatchRow, lease: Lease) -> bool:
+    """Send a planned batch. Returns True: the provider was asked, and answered.
+
+    Raises `ProviderError` after recording it, so that the worker can hold its fire; and so `PayloadPurged` and
+    `LedgerCorrupt`, if a stored body cannot be read.
+    """
     try:
         newest = context.provider.newest_batch_id()
     except ProviderError as error:
@@ -62,7 +67,7 @@ def submit(context: Context, batch: BatchRow, lease: Lease) -> None:
         _refused(context, intent, lease, str(outcome), outcome.retry_after)
         # For as long as that lasts nothing gets through: to whoever waits it is the same as no answer.
         raise ProviderUnreachable(str(outcome)) from outcome
-    except ProviderError as outcome:
+    except LedgerError as outcome:
         _refused(context, intent, lease, str(outcome))
         raise
     except (BatchTooLarge, InvalidBatch) as outcome:
@@ -72,12 +77,17 @@ def submit(context: Context, batch: BatchRow, lease: Lease) -> None:
         context.ledger.append([batch_event(context, intent, uncertain)], guard=lease.guard)
     else:
         _submitted(context, intent, lease, status)
+    return True
 
 
-def suspect(context: Context, batch: BatchRow, lease: Lease) -> None:
-    """The sender is gone and its deadline has passed: from here on only the provider's list can tell."""
+def suspect(context: Context, batch: BatchRow, lease: Lease) -> bool:
+    """The sender is gone and its deadline has passed: from here on only the provider's list can tell.
+
+    Returns False: nobody was asked.
+    """
     data = BatchSubmissionUncertain(reason="its sender ended while sending", check_at=context.now())
     context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+    return False
 
 
 def _intend(context: Context, batch: BatchRow, lease: Lease, newest: str | None) -> BatchRow:
@@ -106,9 +116,18 @@ def _send(context: Context, batch: BatchRow, lease: Lease) -> BatchStatus:
 
 def _items(context: Context, batch: BatchRow, nonce: str) -> Iterator[BatchItem]:
     """The items in order, read from the stored payloads page by page: a body never stands in memory whole."""
+    for page in pages(_places(context, batch), lambda place: place[2], most=_PAGE):
+        with context.ledger.read() as connection:
+            bodies = read_payloads(connection, [payload for _, payload, _ in page])
+        for index, payload, _ in page:
+            yield BatchItem(wire_id(nonce, index), bodies[payload])
+
+
+def _places(context: Context, batch: BatchRow) -> Iterator[tuple[int, bytes, int]]:
+    """Index, payload and size in bytes of each item, in order."""
     request, state = schema.requests.c, schema.request_states.c
     query = (
-        select(state.batch_index, request.payload)
+        select(state.batch_index, request.payload, request.size)
         .join_from(schema.request_states, schema.requests, state.seq == request.seq)
         .where(state.batch_id == batch.id, state.status == "batched")
         .order_by(state.batch_index)
@@ -118,9 +137,7 @@ def _items(context: Context, batch: BatchRow, nonce: str) -> Iterator[BatchItem]
     while True:
         with context.ledger.read() as connection:
             rows = connection.execute(query.where(state.batch_index > after)).all()
-            bodies = read_payloads(connection, [row.payload for row in rows])
-        for row in rows:
-            yield BatchItem(wire_id(nonce, row.batch_index), bodies[row.payload])
+        yield from ((row.batch_index, row.payload, row.size) for row in rows)
         if len(rows) < _PAGE:
             return
         after = rows[-1].batch_index
@@ -128,7 +145,9 @@ def _items(context: Context, batch: BatchRow, nonce: str) -> Iterator[BatchItem]
 
 def _refused(context: Context, batch: BatchRow, lease: Lease, reason: str, retry_after: float | None = None) -> None:
     """Nothing was made: the batch stays planned, and the next attempt waits."""
-    delay = retry_delay(batch.submissions, context.policy(), context.random(), retry_after)
+    # Two events an attempt, or one that is refused before its intent: this grows where `submissions` would not.
+    attempts = (batch.version - batch.polls + 1) // 2
+    delay = retry_delay(attempts, context.policy(), context.random(), retry_after)
     data = BatchSubmissionRefused(reason=reason, due_at=context.after(delay))
     context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
 

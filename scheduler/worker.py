@@ -29,7 +29,7 @@ __all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 
-_STEPS: Final[dict[Step, Callable[[Context, BatchRow, Lease], None]]] = {
+_STEPS: Final[dict[Step, Callable[[Context, BatchRow, Lease], bool]]] = {
     Step.SUBMIT: submit,
     Step.SUSPECT: suspect,
     Step.RECONCILE: reconcile,
@@ -101,8 +101,7 @@ class Worker:
             # Read under the lease: what was due a moment ago may have been done by its last holder.
             batch = read_batch(self._context.ledger, batch_id)
             step = _STEPS.get(next_step(batch, to_micros(self._context.now())))
-            if step is not None:
-                step(self._context, batch, lease)
+            if step is not None and step(self._context, batch, lease):
                 self.health.answered()
             forget = read_batch(self._context.ledger, batch_id).status in _TERMINAL
             self.mishaps.over(batch_id)

@@ -36,6 +36,12 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"ledgers live in: {f'Postgres {postgres.server_version()}' if name == 'postgres' else 'SQLite'}"
 
 
+@pytest.fixture(autouse=True)
+def _databases_are_dropped() -> Iterator[None]:
+    with postgres.dropped_afterwards():
+        yield
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()

@@ -20,6 +20,10 @@ def open_database(url: str) -> Database:
             "LLM_LEDGER_DATABASE_URL is not a database URL; use sqlite:///FILE for the embedded ledger"
         ) from None
     if backend == "sqlite":
+        if make_url(url).host:
+            raise ConfigurationError(
+                f"{url} names a host, and SQLite has none; a file takes three slashes: sqlite:///FILE"
+            )
         from ledger.backends.sqlite import SQLiteDatabase
 
         return SQLiteDatabase(url)

@@ -22,6 +22,15 @@ class Database(Protocol):
     """Where it is, for people: without the password."""
     dialect: str
 
+    @property
+    def missing(self) -> bool:
+        """True if there is nothing at the URL yet, not even an empty database."""
+        ...
+
+    def prepare(self) -> None:
+        """Settings that a ledger's database keeps, made before its schema is, outside any transaction."""
+        ...
+
     def write(self) -> AbstractContextManager[Connection]:
         """A transaction that no other writer, of any process, runs beside. Commits on a clean exit.
 

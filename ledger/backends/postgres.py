@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
-from psycopg.errors import UniqueViolation
+from psycopg.errors import CharacterNotInRepertoire, UniqueViolation
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -22,6 +22,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     create_engine,
+    event,
     make_url,
 )
 from sqlalchemy.exc import DBAPIError
@@ -53,7 +54,15 @@ class PostgresDatabase:
         self.url = _shown(parsed)
         self._lock_timeout = lock_timeout
         self._engine: Engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        event.listen(self._engine, "checkout", _as_the_server_says)
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @property
+    def missing(self) -> bool:
+        return False  # a server that lacks the database says so by itself
+
+    def prepare(self) -> None:
+        """Nothing: what a ledger needs of Postgres is said in each transaction."""
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -85,7 +94,7 @@ class PostgresDatabase:
             return DatabaseUnusable(f"{self.url} cannot be written: {line}")
         if isinstance(error, _UNUSABLE) or "invalid connection option" in line:
             return DatabaseUnusable(f"{self.url}: {line}")
-        if "cannot contain NUL" in line:  # said by the driver, before anything is sent
+        if isinstance(error, CharacterNotInRepertoire) or "cannot contain NUL" in line:  # the driver's words
             return InputError(f"{self.url} takes no text with a NUL character in it")
         return None
 
@@ -146,6 +155,11 @@ def _types(table: Table) -> list[str]:
     return [
         next((name for kind, name in _TYPES if isinstance(column.type, kind)), "text") for column in table.columns
     ]
+
+
+def _as_the_server_says(connection: Any, *_: object) -> None:
+    # After a read-only use SQLAlchemy asks for READ WRITE by name, which would override the server's own default.
+    connection.read_only = None
 
 
 def _shown(url: URL) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,6 +79,15 @@ class SQLiteDatabase:
         event.listen(engine, "begin", _begin)
         return engine
 
+    @property
+    def missing(self) -> bool:
+        return self.path is not None and not Path(self.path).exists()
+
+    def prepare(self) -> None:
+        # The mode is kept in the file, and cannot be changed within a transaction.
+        with self._translated(), closing(self._engine.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         with self._turn, self._translated(), self._engine.connect() as connection:
@@ -146,7 +155,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     # Transactions are begun by `_begin`, in words; the driver's own guesses would start them too late.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536"):
+    for pragma in ("synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536"):
         cursor.execute(f"PRAGMA {pragma}").fetchall()
     cursor.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import Annotated
 
@@ -65,14 +66,25 @@ def _program(
     The ledger lives at LLM_LEDGER_DATABASE_URL, by default in ./llm-ledger.db.
 
     Exit codes: 0 done, 1 requests were abandoned in this run, 2 usage or bad input, 3 configuration or database
-    unusable, 4 provider refused or unreachable (nothing is lost).
+    unusable, 4 provider refused or unreachable (nothing is lost), 70 a bug, 130 and 143 stopped by a signal.
     """
 
 
 def main() -> None:
     """The program. Ends by SystemExit."""
+    _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             # A terminal that cannot spell “→” is no reason to fail.
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app(prog_name="llm-ledger")
+
+
+def _fill_closed_streams() -> None:
+    """What goes to an output that was closed (`>&-`) goes nowhere. A closed input stays one: it is no empty file."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # The lowest free number is the stream's own; else the next file opened, the ledger, would get it.
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if name != "stdin":
+                setattr(sys, name, open(nowhere, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - to the end

@@ -20,16 +20,20 @@ __all__ = ["explain"]
 def explain(ledger: Ledger, wanted: str, *, key: str | None = None) -> dict[str, Any]:
     """The document of `show --json`; its `kind` is request or batch. Raises `UnknownId`.
 
-    `wanted`: an id or a unique beginning of one, a custom_id, or the provider's id of a batch.
+    `wanted`: an id or a unique beginning of one, a custom_id, the provider's id of a batch, or a stream's name.
     """
+    kind, _, name = wanted.rpartition("/")
+    if kind == "request":
+        return _request(ledger, find_request(ledger, name, key=key))
+    if kind == "batch":
+        return _batch(ledger, batch(ledger, name))
     try:
         return _request(ledger, find_request(ledger, wanted, key=key))
     except UnknownId as no_request:
         try:
             return _batch(ledger, batch(ledger, wanted))
         except UnknownId as no_batch:
-            several = "several" in str(no_request)
-            raise (no_request if several else no_batch) from None
+            raise (no_request if no_request.several else no_batch) from None
 
 
 def _request(ledger: Ledger, row: RequestRow) -> dict[str, Any]:

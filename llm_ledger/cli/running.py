@@ -16,7 +16,7 @@ import msgspec
 
 from ledger.errors import ProviderError, ProviderRefused
 from ledger.projections import BatchRow
-from ledger.queries import Outstanding, batches, outstanding
+from ledger.queries import Outstanding, active_batches, outstanding
 from llm_ledger.cli.run_display import run_display
 from llm_ledger.cli.words import counted
 from scheduler import Context, Loop, Worker
@@ -86,7 +86,7 @@ def work(context: Context, stop: Stop, leave: Leave) -> None:
                 break
             _check_provider(worker, leave, left)
             if leave.until_idle and look % ACCOUNT_LOOKS == 0:
-                active = [batch for batch in batches(context.ledger) if batch.due_at is not None]
+                active = active_batches(context.ledger)
                 _check_account(context, left, active)
                 _check_mishaps(worker, active)
             stop.wait(LOOK_SECONDS)

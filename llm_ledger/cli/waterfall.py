@@ -11,11 +11,15 @@ import msgspec
 from llm_ledger.cli.words import dollars, percent
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
 __all__ = ["Step", "money_digits", "picture", "steps"]
 
 _CELLS: Final = 32
+_FEWEST_CELLS: Final = 8
+_GAP: Final = 2
+_STYLES: Final = {"total": "bold", "saving": "green", "loss": "red"}
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
@@ -42,24 +46,44 @@ def steps(report: Mapping[str, Any]) -> list[Step]:
     ]
 
 
-def picture(bars: Sequence[Step]) -> Table:
-    """The bars, drawn to one scale."""
-    from rich.table import Table
-    from rich.text import Text
+def picture(bars: Sequence[Step]) -> RenderableType:
+    """The bars, drawn to one scale. Where room is scarce they get shorter, then go; the money stays."""
+    return _Picture(bars)
 
-    widest = max((max(abs(bar.start), abs(bar.end)) for bar in bars), default=Decimal(0))
-    styles = {"total": "bold", "saving": "green", "loss": "red"}
-    digits = money_digits([bar.amount for bar in bars])
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(width=_CELLS, no_wrap=True)
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    for bar in bars:
-        style = styles[bar.kind]
-        drawn = Text(_drawn(bar.start, bar.end, widest), style=style)
-        table.add_row(Text(bar.label), drawn, Text(dollars(bar.amount, digits), style=style), Text(bar.share))
-    return table
+
+class _Picture:
+    """Rich asks it to draw itself, and says how wide."""
+
+    def __init__(self, bars: Sequence[Step]) -> None:
+        digits = money_digits([bar.amount for bar in bars])
+        self._rows = [(bar, dollars(bar.amount, digits)) for bar in bars]
+        self._widest = max((max(abs(bar.start), abs(bar.end)) for bar in bars), default=Decimal(0))
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._table(self._cells(options.max_width))
+
+    def _cells(self, width: int) -> int:
+        """Cells of the longest bar, 0 for none: what the words and figures leave of so many columns."""
+        columns = zip(*((bar.label, money, bar.share) for bar, money in self._rows), strict=True)
+        taken = sum(max(map(len, column)) + _GAP for column in columns)
+        cells = min(_CELLS, width - taken)
+        return cells if cells >= _FEWEST_CELLS else 0
+
+    def _table(self, cells: int) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, _GAP))
+        table.add_column(no_wrap=cells > 0)
+        if cells:
+            table.add_column(width=cells, no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        for bar, money in self._rows:
+            style = _STYLES[bar.kind]
+            drawn = [Text(_drawn(bar.start, bar.end, self._widest, cells), style=style)] if cells else []
+            table.add_row(Text(bar.label), *drawn, Text(money, style=style), Text(bar.share))
+        return table
 
 
 def money_digits(amounts: Sequence[str]) -> int:
@@ -78,11 +102,11 @@ def _saving(label: str, saved: str, whole: str, before: Decimal, after: Decimal)
     return Step(f"{'+' if kind == 'loss' else '−'} {label}", change, percent(change, whole), before, after, kind)
 
 
-def _drawn(start: Decimal, end: Decimal, widest: Decimal) -> str:
-    """Cells up to an eighth: full ones, and a fitting last one. The first cell is always a full one."""
+def _drawn(start: Decimal, end: Decimal, widest: Decimal, cells: int) -> str:
+    """Up to an eighth of a cell: full cells, and a fitting last one. The first cell is always a full one."""
     if not widest:
         return ""
-    low, high = sorted((_eighths(start, widest), _eighths(end, widest)))
+    low, high = sorted(_eighths(amount, widest, cells) for amount in (start, end))
     skipped = low // 8
     full, rest = divmod(max(high - skipped * 8, 0), 8)
     if low == high:
@@ -90,5 +114,5 @@ def _drawn(start: Decimal, end: Decimal, widest: Decimal) -> str:
     return " " * skipped + _EIGHTHS[8] * full + (_EIGHTHS[rest] if rest else "")
 
 
-def _eighths(amount: Decimal, widest: Decimal) -> int:
-    return int((max(amount, Decimal(0)) * _CELLS * 8 / widest).to_integral_value())
+def _eighths(amount: Decimal, widest: Decimal, cells: int) -> int:
+    return int((max(amount, Decimal(0)) * cells * 8 / widest).to_integral_value())

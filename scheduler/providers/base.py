@@ -133,8 +133,9 @@ class ItemResult(msgspec.Struct, frozen=True, kw_only=True):
     retryable: bool = False
 
 
-# How a create can fail. Credentials and addresses raise ledger.errors.ProviderRefused (401, 402, 403, 404);
-# a connection that was never made raises ledger.errors.ProviderUnreachable: both leave no batch behind.
+# How a create can fail. Credentials, addresses and whatever else concerns no item raise
+# ledger.errors.ProviderRefused (401, 402, 403, 404, a 400 that speaks of no item); a connection that was never made
+# raises ledger.errors.ProviderUnreachable: both leave no batch behind.
 
 
 class CreateOutcome(Exception):
@@ -154,7 +155,7 @@ class BatchTooLarge(CreateOutcome):
 
 
 class InvalidBatch(CreateOutcome):
-    """400 or 422: nothing was made; some item or the whole body is refused."""
+    """400 or 422: nothing was made; some item is refused."""
 
 
 class SubmissionUncertain(CreateOutcome):
@@ -212,4 +213,8 @@ class BatchProvider(Protocol):
 
     def cancel(self, batch_id: str) -> BatchStatus:
         """Ask the provider to stop the batch."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. May be repeated; a later call opens new ones."""
         ...

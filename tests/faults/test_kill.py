@@ -25,6 +25,7 @@ from ledger.summary import savings
 from ledger.verify import verify
 from llm_ledger.simulator import SimulatorConfig, running
 from scheduler import Intake, providers
+from tests.support.databases import shared_url
 from tests.support.ledgers import dump
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +94,7 @@ def submit(ledger: Ledger) -> None:
 @pytest.mark.parametrize("seed", [1])
 def test_killed_at_any_moment_it_finishes_and_pays_once(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    url = shared_url(tmp_path)
     config = SimulatorConfig(seed=seed, batch_seconds=0.3, visible_after_seconds=0.1, results_after_seconds=0.1)
     with running(config) as simulator, Ledger.open(url) as ledger:
         simulator.accident(kind="overloaded", fraction=0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support import postgres
 
-__all__ = ["VARIABLE", "memory_url", "on_postgres", "shared_url"]
+__all__ = ["VARIABLE", "absent_url", "memory_url", "on_postgres", "shared_url"]
 
 VARIABLE = "LLM_LEDGER_TEST_DATABASE"
 
@@ -24,4 +24,9 @@ def memory_url() -> str:
 
 def shared_url(folder: Path) -> str:
     """A new ledger for several threads and processes."""
-    return postgres.fresh_database() if on_postgres() else f"sqlite:///{folder / 'ledger.db'}"
+    return postgres.fresh_database() if on_postgres() else absent_url(folder)
+
+
+def absent_url(folder: Path) -> str:
+    """Where a ledger could be made, by `init` for one."""
+    return postgres.fresh_database(empty=True) if on_postgres() else f"sqlite:///{folder / 'ledger.db'}"

@@ -197,6 +197,9 @@ class FakeProvider:
                 held.ends_at = self.clock.now()
             return self._status(held)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _turn(self, call: str, delayed: type[Exception] | None = None) -> _Playing:

@@ -13,18 +13,19 @@ from ledger.ids import IdFactory
 from ledger.migrate import upgrade
 from ledger.projections import register
 from tests.support.clock import FakeClock, seeded_ids
-from tests.support.databases import memory_url, on_postgres
+from tests.support.databases import memory_url
 
 __all__ = ["bare_ledger", "dump", "rows_of"]
 
 
-def bare_ledger(clock: FakeClock | None = None, ids: IdFactory | None = None) -> Ledger:
-    """A ledger in memory without any event: no price book is adopted yet. Close it.
+def bare_ledger(clock: FakeClock | None = None, ids: IdFactory | None = None, *, url: str | None = None) -> Ledger:
+    """A ledger without any event: no price book is adopted yet. Close it.
 
-    Its schema is a copy of what the migrations make, since these take longer than most tests.
+    It lives where this run's ledgers live, in memory if that is SQLite, unless `url` says otherwise. Its schema
+    is a copy of what the migrations make, since these take longer than most tests.
     """
-    database = open_database(memory_url())
-    if not on_postgres():
+    database = open_database(url or memory_url())
+    if database.dialect == "sqlite":
         with database.write() as connection:
             for statement in _schema():
                 connection.execute(text(statement))

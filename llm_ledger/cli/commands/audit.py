@@ -23,7 +23,7 @@ def verify(json: Json = False) -> None:
     from ledger.verify import verify as check
 
     with _database() as database, bar("verifying") as progress:
-        found = check(database, progress.stand)
+        found = check(database, progress.stand, bodies=True)
     if json:
         document = {"sound": found.sound, "events": found.events, "head": found.head, "problems": found.problems}
         write_json(document)

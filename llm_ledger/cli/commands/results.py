@@ -46,7 +46,10 @@ def results(
 
     statuses = ledger_statuses([str(one) for one in status]) if status else None
     with Ledger.open() as ledger, _target(output) as file:
-        total = queries.count_requests(ledger, key=key, statuses=statuses) if output is not None else None
+        total = None
+        if output is not None:
+            chosen = queries.count_requests(ledger, key=key, statuses=statuses)
+            total = chosen if limit is None else min(chosen, limit)
         with bar("writing", total) as progress:
             for page in result_lines(ledger, key=key, statuses=statuses, limit=limit):
                 file.writelines(page)
@@ -61,10 +64,10 @@ def _target(output: Path | None) -> Iterator[IO[bytes]]:
     if output is None or str(output) == "-":
         yield sys.stdout.buffer
         return
-    path = output.resolve()
-    whole = not path.exists() or path.is_file()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part") if whole else path
+    path = Path(os.path.realpath(output))
     try:
+        whole = not path.exists() or path.is_file()
+        part = path.with_name(f".{path.name}.{os.getpid()}.part") if whole else path
         file = part.open("wb")
     except OSError as error:
         raise InputError(f"{output}: {error.strerror}") from None

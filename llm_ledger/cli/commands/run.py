@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import Annotated, Final
 
 import typer
@@ -34,16 +35,16 @@ def run(
 
     settings = SchedulerSettings.from_env()
     provider_settings = providers.settings("anthropic", os.environ, timeout_seconds=settings.http_timeout_seconds)
-    provider = providers.provider("anthropic", provider_settings)
-    provider.account()  # a missing key is told now, not after the first requests were batched
     if give_up_after is None and until_idle:
         give_up_after = GIVE_UP_AFTER_SECONDS
-    with Ledger.open() as ledger, stop_on_signals() as stop:
-        account = RunAccount(ledger)
-        policy = settings.policy()
-        context = Context(ledger=ledger, provider=provider, policy=lambda: policy)
-        work(context, stop, Leave(until_idle=until_idle, give_up_after=give_up_after))
-        document = account.close()
+    with closing(providers.provider("anthropic", provider_settings)) as provider:
+        provider.account()  # a missing key is told now, not after the first requests were batched
+        with Ledger.open() as ledger, stop_on_signals() as stop:
+            account = RunAccount(ledger)
+            policy = settings.policy()
+            context = Context(ledger=ledger, provider=provider, policy=lambda: policy)
+            work(context, stop, Leave(until_idle=until_idle, give_up_after=give_up_after))
+            document = account.close()
     if not stop.is_set():
         say(account.sentence(document))
     if json:

@@ -72,10 +72,10 @@ def show_savings(report: Mapping[str, Any]) -> None:
 
 
 def show_groups(what: str, groups: Sequence[Mapping[str, Any]]) -> None:
-    """A line per group."""
+    """A line per group that something came to: where every request has the tag, nobody is without it."""
     columns = (Column(what.removeprefix("tag:")), *_COLUMNS[1:])
     write_text("")
-    show_table(columns, (_cells(group) for group in groups))
+    show_table(columns, (_cells(group) for group in groups if _holds_something(group)))
 
 
 def _facts(report: Mapping[str, Any]) -> list[str]:
@@ -97,6 +97,10 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     if requests["cost_unknown"]:
         lines.append(f"NOT in these figures: {counted(requests['cost_unknown'], 'request')} of unknown cost")
     return lines
+
+
+def _holds_something(group: Mapping[str, Any]) -> bool:
+    return any(group["requests"].values()) or any(group["tokens"].values())
 
 
 def _cells(group: Mapping[str, Any]) -> Sequence[str]:

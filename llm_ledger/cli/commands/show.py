@@ -15,7 +15,7 @@ __all__ = ["show"]
 
 def show(
     wanted: Annotated[
-        str, typer.Argument(metavar="ID", help="An id or its beginning, a custom_id, or the provider's batch id.")
+        str, typer.Argument(metavar="ID", help="An id or its beginning, a custom_id, the provider's batch id, or a stream.")
     ],
     key: Key = None,
     json: Json = False,

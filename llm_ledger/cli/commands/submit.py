@@ -89,6 +89,8 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
     from ledger.errors import InputError
 
     if file == "-":
+        if sys.stdin is None:
+            raise InputError("-: standard input is closed")
         yield sys.stdin.buffer
         return
     try:

@@ -6,6 +6,7 @@ Source of the statuses: the API's error documentation as of November 2026.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
@@ -30,6 +31,9 @@ _ADVICE = {
     403: "the credential may not do this; check the key's workspace and permissions in the console",
     404: "nothing is there; check ANTHROPIC_BASE_URL, and that the key belongs to the batch's workspace",
 }
+# How the API names a part of the body: `requests.3.params…`, `custom_id`. A batch is halved only for these; a low
+# credit balance or an unknown beta is a 400 as well, and would be one for every half.
+_SPEAKS_OF_ITEMS = re.compile(r"\brequests\s*[.:\[]|\bcustom_ids?\b|\bparams\b|\bJSON\b", re.IGNORECASE)
 _PASSING = frozenset({408, 409, 425, 429})
 
 
@@ -56,8 +60,11 @@ def creation_refused(answer: Answer) -> CreateOutcome | ProviderError:
             return CapacityRefused(f"no capacity now: {answer}", retry_after(answer.headers))
         case 413:
             return BatchTooLarge(f"the batch is too large: {answer}")
-        case 400 | 422:
+        case 400 | 422 if _SPEAKS_OF_ITEMS.search(answer.message):
             return InvalidBatch(f"the batch is invalid: {answer}")
+        case 400 | 422:
+            said = f"Anthropic refuses the submission as a whole; nothing is lost: {answer}"
+            return ProviderRefused(said, status=answer.status, kind=answer.kind)
         case 401 | 402 | 403 | 404:
             return _refused(answer)
         case _:

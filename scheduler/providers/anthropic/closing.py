@@ -40,10 +40,11 @@ _TYPE_OF_A_TOOL_WITHOUT_ONE = "custom"
 NULL_IN_RESPONSES = frozenset({"caller"})
 
 # The limit of messages is documented on the SDK's `messages` field, the ranges of the sampling parameters on its
-# 1.x fields of that name: 2.x has none, but the API still takes them.
+# 1.x fields of that name: 2.x has none, but the API still takes them. How long a model's name and how large
+# `max_tokens` may be is our own bound: both are recorded.
 _FIELDS: dict[str, Any] = {
-    "model": Required[Annotated[str, Field(min_length=1)]],
-    "max_tokens": Required[Annotated[int, Field(ge=1)]],
+    "model": Required[Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]],
+    "max_tokens": Required[Annotated[int, Field(ge=1, le=2**31 - 1)]],
     "temperature": NotRequired[Annotated[float, Field(ge=0, le=1)]],
     "top_p": NotRequired[Annotated[float, Field(ge=0, le=1)]],
     "top_k": NotRequired[Annotated[int, Field(ge=0)]],

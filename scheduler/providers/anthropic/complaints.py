@@ -22,11 +22,11 @@ _KINDS = {
 _BOUNDS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
+    "string_too_long": "must have at most {max_length} characters",
     "too_long": "must have at most {max_length} items",
 }
 _FIXED = {
     "missing": "is required",
-    "string_pattern_mismatch": "must be the name of a beta, without spaces and commas",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
 }
@@ -82,6 +82,8 @@ def _place_and_reason(
         return place, _unknown_field(place, known_fields), ""
     if kind == "literal_error":
         return place, f"must be {context['expected']}, not {_quote(given)}", ""
+    if kind == "string_pattern_mismatch":
+        return place, f"{_quote(given)} holds a character that such a name cannot hold", ""
     if kind in _BOUNDS:
         return place, _BOUNDS[kind].format(**context), ""
     return place, _FIXED.get(kind, error["msg"]), _KINDS.get(kind, "")

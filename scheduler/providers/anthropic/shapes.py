@@ -77,4 +77,4 @@ def _known_betas() -> frozenset[str]:
 
 
 def _is_known_beta(beta: object) -> bool:
-    return beta in _known_betas()
+    return isinstance(beta, str) and beta in _known_betas()

@@ -16,6 +16,7 @@ from ledger.projections import stored_book
 from ledger.queries import find_request
 from ledger.verify import verify
 from tests.support.clock import NOON, FakeClock, seeded_ids
+from tests.support.databases import shared_url
 
 
 def test_an_absent_ledger_is_created_where_the_environment_says(
@@ -61,7 +62,7 @@ def test_a_new_ledger_goes_by_the_packaged_prices(ledger: Ledger) -> None:
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    url = shared_url(tmp_path)
     with Ledger.open(url) as first:
         head = first.head()
     with Ledger.open(url, create=False) as again:
@@ -70,7 +71,7 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_two_at_once_share_one_ledger(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    url = shared_url(tmp_path)
     with Ledger.open(url) as one, Ledger.open(url) as other:
         assert one.head() == other.head()
 

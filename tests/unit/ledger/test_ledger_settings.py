@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.backends import open_database
+from ledger.errors import ConfigurationError
 from ledger.settings import DEFAULT_DATABASE_URL, LedgerSettings
 
 
@@ -17,3 +19,14 @@ def test_the_url_is_taken_as_it_is() -> None:
         LedgerSettings.from_env({"LLM_LEDGER_DATABASE_URL": "sqlite:////a b/%20"}).database_url
         == "sqlite:////a b/%20"
     )
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_url_that_would_keep_nothing_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="would keep nothing; write sqlite:///FILE"):
+        LedgerSettings.from_env({"LLM_LEDGER_DATABASE_URL": url})
+
+
+def test_a_slash_too_few_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="a file takes three slashes"):
+        open_database("sqlite://ledger.db")

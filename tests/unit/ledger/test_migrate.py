@@ -17,6 +17,7 @@ from sqlalchemy import inspect, text
 
 from ledger import Ledger, migrate, schema
 from ledger.backends import Database, open_database
+from ledger.backends.sqlite import driver
 from ledger.errors import DatabaseUnusable
 
 
@@ -211,3 +212,31 @@ def test_a_refused_ledger_gives_its_connections_back(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnusable):
         Ledger.open(url)
     assert not (tmp_path / "ledger.db-wal").exists()
+
+
+def test_a_foreign_file_stays_as_it_is(tmp_path: Path) -> None:
+    """Down to its journal mode, which a ledger's file has changed once for all."""
+    path = tmp_path / "other.db"
+    foreign = driver.connect(str(path))
+    foreign.execute("CREATE TABLE other (x)")
+    foreign.commit()
+    foreign.close()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseUnusable, match="other tables"):
+        Ledger.open(f"sqlite:///{path}")
+    with pytest.raises(DatabaseUnusable, match="other tables"):
+        migrate.upgrade(open_database(f"sqlite:///{path}"))
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_writes_ahead(tmp_path: Path) -> None:
+    Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}").close()
+    connection = driver.connect(str(tmp_path / "ledger.db"))
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_looking_for_a_ledger_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnusable, match="no ledger in this database yet"):
+        Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", create=False)
+    assert list(tmp_path.iterdir()) == []

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, delete, insert, select, text, update
 
-from ledger import Ledger, schema
+from ledger import Ledger, NewEvent, schema
 from ledger.errors import LedgerCorrupt
+from ledger.events import RequestRecorded
+from ledger.payloads import encode_payload
 from ledger.verify import Verification, verify
 from tests.support.history import History
 from tests.support.mixed import mixed_history
+from tests.support.tampering import make_log_writable
 
 EVENTS = schema.events
 COLUMNS = [column.name for column in EVENTS.columns]
@@ -22,8 +25,7 @@ COLUMNS = [column.name for column in EVENTS.columns]
 def whole(ledger: Ledger, history: History) -> Ledger:
     """About sixty events, and no trigger that would protect them."""
     ledger.append(mixed_history(history).take())
-    for trigger in ("events_no_update", "events_no_delete", "events_no_replace"):
-        run(ledger, text(f"DROP TRIGGER {trigger}"))
+    make_log_writable(ledger.database)
     return ledger
 
 
@@ -94,26 +96,18 @@ def test_every_changed_value_is_found(whole: Ledger, column: str) -> None:
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("position", "-3"),
-        ("version", "-1"),
-        ("version", "'abc'"),
-        ("version", "1.5"),
-        ("schema_version", "70000"),
-        ("schema_version", "-1"),
-        ("event_id", "'0123456789abcdef'"),
-        ("event_id", "x''"),
-        ("correlation_id", "x''"),
-        ("causation_id", "'text'"),
-        ("data", "cast(data AS BLOB)"),
-        ("type", "x'ff'"),
-        ("stream_id", "cast(stream_id AS BLOB)"),
-        ("body_hash", "'text'"),
-        ("hash", "'text'"),
-        ("occurred_at", "9e40"),
+        ("position", -3),
+        ("version", -1),
+        ("schema_version", -1),
+        ("event_id", b""),
+        ("correlation_id", b""),
+        ("causation_id", b""),
+        ("body_hash", b""),
+        ("hash", b""),
     ],
 )
-def test_values_that_no_append_writes_are_found_and_do_not_stop_it(whole: Ledger, column: str, value: str) -> None:
-    run(whole, text(f"UPDATE events SET {column} = {value} WHERE position = 7"))
+def test_values_that_no_append_writes_are_found_and_do_not_stop_it(whole: Ledger, column: str, value: Any) -> None:
+    run(whole, update(EVENTS).where(EVENTS.c.position == 7).values(**{column: value}))
     assert any("event 7" in line or "event -3" in line for line in problems(whole))
 
 
@@ -231,11 +225,6 @@ def test_missing_and_added_rows_of_a_projection_are_found(whole: Ledger, table: 
     assert "should not be" in found or "differs" in found
 
 
-def test_a_projection_of_other_types_is_found(whole: Ledger) -> None:
-    run(whole, text("UPDATE tag_values SET value = cast(value AS BLOB)"))
-    assert any("tag_values" in line for line in problems(whole))
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -256,3 +245,36 @@ def test_a_checkpoint_off_the_head_is_found(whole: Ledger, change: Any) -> None:
 def test_projections_are_not_judged_by_a_log_that_contradicts_itself(whole: Ledger) -> None:
     run(whole, text("UPDATE events SET data = '{' WHERE position = 5"), text("DELETE FROM tag_values"))
     assert problems(whole) == ("event 5: its body was altered",)
+
+
+# --- bodies --------------------------------------------------------------------------------------------------
+
+
+def test_bodies_are_checked_when_asked_for(ledger: Ledger) -> None:
+    body = encode_payload(b'{"model": "m", "messages": []}')
+    recorded = RequestRecorded(
+        key="k",
+        custom_id="a",
+        provider="anthropic",
+        model="m",
+        mode="batch",
+        api_version="v",
+        params_hash="00" * 32,
+        payload=body.digest.hex(),
+        size=body.size,
+        max_tokens=1,
+        estimated_input_tokens=1,
+    )
+    request = ledger.ids.new()
+    ledger.append([NewEvent(f"request/{request}", 1, recorded, request, ledger.clock.now())], payloads=[body])
+    assert verify(ledger.database, bodies=True).sound
+    with ledger.database.write() as connection:
+        connection.execute(update(schema.payloads).values(content=b"altered", encoding=0))
+    assert verify(ledger.database).sound
+    (problem,) = verify(ledger.database, bodies=True).problems
+    assert "does not match its hash" in problem
+    with ledger.database.write() as connection:
+        connection.execute(delete(schema.payloads))
+    assert verify(ledger.database, bodies=True).problems == (
+        f"request {request}: its body is gone, and it is still to be sent",
+    )

@@ -73,3 +73,12 @@ def test_the_log_says_each_failure_once(caplog: pytest.LogCaptureFixture) -> Non
         health.answered()
         health.answered()
     assert caplog.messages == ["no answer", "401: wrong key", "the provider answers again"]
+
+
+def test_the_same_failure_under_another_request_id_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    health = ProviderHealth(ManualClock())
+    for number in (1, 2):
+        health.failed(ProviderRefused(f"no (401, request req_01{number})", status=401, kind="authentication_error"))
+    health.failed(ProviderRefused("no (403, request req_013)", status=403, kind="permission_error"))
+    health.failed(ProviderUnreachable("no (403, request req_014)"))
+    assert [message[-5:-1] for message in caplog.messages] == ["_011", "_013", "_014"]

@@ -236,6 +236,14 @@ def test_progress_passes_every_line_twice(world: World) -> None:
     assert told == [1_000, 1, 1_000, 1]
 
 
+def test_a_page_is_bounded_by_its_bytes_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduler.pages.PAGE_BYTES", 1_000)
+    told: list[int] = []
+    lines = [line(f"r{number}", b'{"max_tokens":16,"x":"%s"}' % (b"x" * 400)) for number in range(7)]
+    assert Intake(world.ledger, FakeRules()).submit(lines, progress=told.append) == Submission(7, 7, 0)
+    assert told == [3, 3, 1, 3, 3, 1]
+
+
 def test_somebody_records_the_same_lines_in_between(world: World) -> None:
     lines = [line("a"), line("b"), line("c")]
 

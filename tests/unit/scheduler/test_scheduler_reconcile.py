@@ -124,6 +124,33 @@ def test_older_batches_and_those_of_another_size_are_not_even_read(world: World)
     world.check()
 
 
+def test_a_strangers_results_are_read_once(world: World) -> None:
+    world.provider.plan("create", LOST)
+    world.send(2)
+    world.provider.stranger(2)
+    world.clock.advance(10)
+    for _ in range(5):
+        assert world.worker.advance()
+        world.clock.advance(3)
+    assert world.provider.calls["list_newer"] == 5
+    assert world.provider.calls["results"] == 1
+
+
+@pytest.mark.parametrize("days", [2, 0])
+def test_where_the_noted_id_is_gone_what_ended_long_ago_holds_no_intent(world: World, days: int) -> None:
+    old, noted = world.provider.stranger(2), world.provider.stranger(2)
+    world.clock.advance(days * 86_400 + 60)
+    world.provider.plan("create", LOST)
+    world.provider.plan("results", *[ResultsUnavailable("no longer kept")] * 1_000)
+    world.send(2)
+    world.provider.batches.remove(noted)
+    for _ in range(100):
+        world.clock.advance(1)
+        world.worker.tick()
+    assert len(world.recorded(BatchSubmissionReleased)) == (1 if days else 0)
+    assert old in world.provider.batches
+
+
 def test_a_batch_of_ours_that_is_known_does_not_hold_the_intent(world: World) -> None:
     world.provider.batch_seconds = 600.0
     world.provider.plan("create", LOST)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection
 
 from ledger.clock import to_micros
-from ledger.errors import ProviderError, ProviderRefused, ProviderUnreachable
+from ledger.errors import LedgerCorrupt, ProviderError, ProviderRefused, ProviderUnreachable
 from ledger.events import (
     BatchDuplicateDetected,
     BatchFailed,
@@ -22,6 +23,7 @@ from ledger.events import (
     BatchSubmitted,
     RequestAbandoned,
 )
+from ledger.payloads import PayloadPurged, read_payloads
 from scheduler.leases import Leases
 from scheduler.providers.base import (
     Account,
@@ -77,6 +79,38 @@ def test_a_large_batch_is_read_in_pages(new_world: Callable[..., World]) -> None
     assert [item.params for item in world.provider.batches[0].items] == bodies
 
 
+def test_large_bodies_are_read_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counted(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        read.append(len(digests))
+        return read_payloads(connection, digests)
+
+    monkeypatch.setattr("scheduler.pages.PAGE_BYTES", 1_000)
+    monkeypatch.setattr("scheduler.submit.read_payloads", counted)
+    bodies = world.send(4, text="x" * 400)
+    assert [item.params for item in world.provider.batches[0].items] == bodies
+    assert read == [3, 1]
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM payloads", "UPDATE payloads SET content = x'00'"])
+def test_a_body_that_cannot_be_read_sends_nothing_and_is_said(world: World, damage: str) -> None:
+    world.submit(2)
+    world.plan()
+    with world.ledger.database.write() as connection:
+        connection.exec_driver_sql(damage)
+    world.worker.advance()
+    (mishap,) = world.worker.mishaps.errors.values()
+    assert isinstance(mishap, PayloadPurged | LedgerCorrupt)
+    assert [data.reason for data in world.recorded(BatchSubmissionRefused)] == [str(mishap)]
+    assert world.batch().status == "planned"
+    for _ in range(30):
+        world.clock.advance(10)
+        world.worker.tick()
+    assert world.recorded(BatchSubmissionUncertain) == []
+    assert world.provider.batches == []
+
+
 def test_the_answer_is_recorded(world: World) -> None:
     world.send()
     (intent,), (data,) = world.recorded(BatchSubmissionStarted), world.recorded(BatchSubmitted)
@@ -112,6 +146,16 @@ def test_no_connection_means_that_nothing_was_asked_before_the_send(world: World
     world.send()
     assert world.recorded(BatchSubmissionStarted) == []
     assert world.provider.calls["create"] == 0
+
+
+def test_a_provider_that_never_answers_is_asked_less_and_less_often(world: World) -> None:
+    world.provider.plan("newest_batch_id", *[SILENT] * 10)
+    world.submit()
+    world.run()
+    log = [event for event in world.ledger.events() if isinstance(event.data, BatchSubmissionRefused)]
+    delays = [(event.data.due_at - event.occurred_at).total_seconds() for event in log]  # type: ignore[attr-defined]
+    assert delays[0] <= 1.0 < delays[2] < delays[4]
+    assert all(6.4 <= delay <= 8.0 for delay in delays[-2:])
 
 
 def test_a_full_provider_is_asked_again_and_no_attempt_is_lost(world: World) -> None:

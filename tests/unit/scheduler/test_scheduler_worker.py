@@ -11,7 +11,8 @@ import pytest
 from ledger.errors import DatabaseUnusable, ProviderUnreachable
 from scheduler import Context, Worker
 from scheduler.leases import Leases
-from tests.support.fake_provider import Turn
+from scheduler.providers.base import SubmissionUncertain
+from tests.support.fake_provider import OTHERS, OURS, Turn
 from tests.support.world import World
 
 SILENT = ProviderUnreachable("no connection")
@@ -127,6 +128,61 @@ def test_while_the_provider_is_silent_it_is_left_in_peace(world: World) -> None:
     world.clock.advance(1)
     assert world.worker.advance()
     assert world.worker.health.error is None
+
+
+def test_a_step_that_asks_nobody_proves_no_answer(world: World) -> None:
+    world.provider.plan("create", Turn(lose=BROKEN))
+    world.send()
+    world.clock.advance(15)
+    world.worker.health.failed(SILENT)
+    world.clock.advance(1)
+    assert world.worker.advance()
+    assert world.batch().status == "uncertain"
+    assert world.worker.health.error is SILENT
+    world.run()
+    assert world.worker.health.error is None
+
+
+@pytest.mark.parametrize("status", ["uncertain", "in_progress", "ended"])
+def test_a_batch_of_another_account_proves_no_answer(world: World, status: str) -> None:
+    if status == "uncertain":
+        world.provider.plan("create", Turn(lose=SubmissionUncertain("no answer")))
+    world.provider.batch_seconds = 0.0
+    world.send()
+    world.clock.advance(2)
+    if status == "ended":
+        assert world.worker.advance()
+    assert world.batch().status == status
+    world.provider.account_in_use = OTHERS
+    world.worker.health.failed(SILENT)
+    world.clock.advance(1)
+    assert world.worker.advance()
+    assert "another account" in (world.batch().note or "")
+    assert world.worker.health.error is SILENT
+
+
+def test_a_batch_of_another_account_is_looked_at_less_and_less_often(world: World) -> None:
+    world.provider.batch_seconds = 10_000.0
+    world.send()
+    for _ in range(50):
+        world.clock.advance(8)
+        world.worker.tick()
+    world.provider.account_in_use = OTHERS
+    waits = []
+    for _ in range(16):
+        world.clock.advance(world.until_due())
+        assert world.worker.advance()
+        waits.append(world.until_due())
+    assert waits[0] <= 60.0
+    assert waits[4] > 200.0
+    assert all(2_880.0 <= wait <= 3_600.0 for wait in waits[11:])
+    world.provider.account_in_use = OURS
+    world.clock.advance(world.until_due())
+    assert world.worker.advance()
+    world.provider.account_in_use = OTHERS
+    world.clock.advance(world.until_due())
+    assert world.worker.advance()
+    assert world.until_due() <= 60.0
 
 
 def test_a_step_that_breaks_holds_up_no_other_batch(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,16 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from ledger import Ledger
+from ledger.backends import open_database
 from llm_ledger.cli.app import app
 from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
+from tests.support.databases import absent_url, shared_url
 
 KEY = "sk-canary-4711"
 
@@ -66,11 +69,8 @@ class Program:
     """`llm-ledger` with a ledger of its own, in front of a provider."""
 
     folder: Path
+    url: str
     settings: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.folder / 'ledger.db'}"
 
     def environment(self, **changes: str) -> dict[str, str]:
         ours = {"LLM_LEDGER_DATABASE_URL": self.url, **HURRIED, **self.settings, **changes}
@@ -105,6 +105,14 @@ class Program:
         path = self.folder / name
         path.write_bytes(b"".join(lines))
         return str(path)
+
+    def alter(self, *statements: str) -> None:
+        """Do something to the ledger that the program never would."""
+        database = open_database(self.url)
+        with database.write() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+        database.close()
 
     def wait_until(self, reached: Callable[[Ledger], bool]) -> None:
         """Wait for a state of the ledger."""
@@ -154,7 +162,14 @@ def simulator(provider: RunningSimulator) -> RunningSimulator:
 
 @pytest.fixture
 def program(tmp_path: Path, simulator: RunningSimulator) -> Program:
-    return Program(tmp_path, {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": simulator.base_url})
+    settings = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": simulator.base_url}
+    return Program(tmp_path, shared_url(tmp_path), settings)
+
+
+@pytest.fixture
+def newcomer(program: Program) -> Program:
+    """The program before its first use: there is no ledger yet."""
+    return replace(program, url=absent_url(program.folder))
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +177,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program
     """A ledger in which everything is done, for commands that only read, and the provider's bill for it."""
     with running(SimulatorConfig(batch_seconds=0.2)) as simulator:
         settings = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": simulator.base_url}
-        program = Program(tmp_path_factory.mktemp("finished"), settings)
+        folder = tmp_path_factory.mktemp("finished")
+        program = Program(folder, shared_url(folder), settings)
         models = ("claude-haiku-4-5", "claude-sonnet-5-5", "claude-opus-5-5")
         lines = [line(number, model=models[number % 3], tags={"team": f"t{number % 2}"}) for number in range(1, 25)]
         refused = line(25, params={"metadata": {"user_id": "simulate:invalid"}})

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from pysqlite3 import dbapi2 as sqlite
 
 from ledger import Ledger, NewEvent
 from ledger.events import CacheUsageRecorded, EventData, RequestRecorded, RequestSucceeded, request_stream
@@ -101,9 +100,6 @@ def test_a_duplicate_is_paid_for_and_saves_nothing(mixed: Any) -> None:
 
 def test_results_are_the_stored_bytes_and_null_once_they_are_gone(mixed: Any) -> None:
     assert all(BODY.decode() in line for line in mixed("results").out.splitlines())
-    connection = sqlite.connect(mixed.folder / "ledger.db")
-    connection.execute("DELETE FROM payloads")
-    connection.commit()
-    connection.close()
+    mixed.alter("DELETE FROM payloads")
     assert [line["result"] for line in mixed("results").lines] == [None] * 4
     assert mixed("show", "plain", "--json").document["result"] is None

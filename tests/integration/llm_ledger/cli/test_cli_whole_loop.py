@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from ledger import Ledger
+from tests.support.tampering import make_log_writable
+
 
 def total(values: Any) -> Decimal:
     return sum((Decimal(value) for value in values if value is not None), start=Decimal(0))
@@ -87,12 +90,9 @@ def test_the_log_verifies_and_a_rebuild_changes_nothing(finished: Any) -> None:
 
 def test_an_altered_ledger_is_found_out(program: Any, request_line: Any) -> None:
     program("submit", program.file(request_line(1), request_line(2)))
-    import pysqlite3.dbapi2 as sqlite
-
-    with sqlite.connect(program.folder / "ledger.db") as connection:
-        connection.execute("DROP TRIGGER events_no_update")
-        connection.execute("UPDATE events SET data = replace(data, 'q-2', 'q-3')")
-    connection.close()
+    with Ledger.open(program.url) as ledger:
+        make_log_writable(ledger.database)
+    program.alter("UPDATE events SET data = replace(data, 'q-2', 'q-3')")
     done = program("verify", "--json")
     assert done.code == 3
     assert done.document["sound"] is False

@@ -122,8 +122,8 @@ def test_debug_logging_does_not_eat_the_body(server, script, provider, caplog) -
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (400, InvalidBatch),
-        (422, InvalidBatch),
+        (400, ProviderRefused),
+        (422, ProviderRefused),
         (413, BatchTooLarge),
         (429, CapacityRefused),
         (529, CapacityRefused),
@@ -148,6 +148,41 @@ def test_every_status_is_one_attempt_and_one_outcome(server, script, connect, st
     assert len(server.requests) == 1
     if expected is ProviderRefused:
         assert (caught.value.status, caught.value.kind) == (status, "some_error")
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "requests.3.params.max_tokens: Field required",
+        "requests: List should have at least 1 item after validation, not 0",
+        "custom_id 'n-1' is not unique",
+        "The request body is not valid JSON: no low surrogate in string",
+    ],
+)
+def test_what_speaks_of_items_is_an_invalid_batch(server, script, provider, status, said) -> None:
+    server.play(script.error(status, "invalid_request_error", said))
+    with pytest.raises(InvalidBatch) as caught:
+        create(provider)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.",
+        "Unexpected value(s) `time-travel-2031-01-01` for the `anthropic-beta` header.",
+        "anthropic-version: 1999-01-01 is not a valid version",
+        "You have too many requests under way",
+        "",
+    ],
+)
+def test_what_speaks_of_no_item_refuses_the_submission_and_not_its_items(server, script, provider, said) -> None:
+    server.play(script.error(400, "invalid_request_error", said))
+    with pytest.raises(ProviderRefused, match="as a whole; nothing is lost: ") as caught:
+        create(provider)
+    assert said in str(caught.value)
+    assert (caught.value.status, caught.value.kind) == (400, "invalid_request_error")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"null", b'{"id":"msgbatch_1"}', json.dumps(BATCH)[:-9].encode()])

@@ -15,9 +15,23 @@ from ledger import Ledger, schema
 from ledger.backends import DuplicateRow, open_database
 from ledger.backends.sqlite import SQLiteDatabase, driver
 from ledger.errors import DatabaseUnusable
+from ledger.ids import IdFactory
+from ledger.prices import adopt_packaged_prices
 from ledger.verify import verify
+from tests.support.clock import FakeClock
 from tests.support.history import History
+from tests.support.ledgers import bare_ledger
+from tests.support.mixed import mixed_history
 from tests.support.permissions import public_folder, unprivileged
+from tests.support.tampering import make_log_writable
+
+
+@pytest.fixture
+def ledger(clock: FakeClock, ids: IdFactory) -> Iterator[Ledger]:
+    """In memory, whatever the other tests of this run live in."""
+    with bare_ledger(clock, ids, url="sqlite://") as ledger:
+        adopt_packaged_prices(ledger)
+        yield ledger
 
 
 @pytest.fixture
@@ -106,6 +120,42 @@ def test_another_program_cannot_change_them_either(path: Path, filed: Ledger) ->
             other.execute(attack)
     other.close()
     assert verify(filed.database).sound
+
+
+# --- any value in any column ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("version", "'abc'"),
+        ("version", "1.5"),
+        ("schema_version", "70000"),
+        ("event_id", "'0123456789abcdef'"),
+        ("causation_id", "'text'"),
+        ("data", "cast(data AS BLOB)"),
+        ("type", "x'ff'"),
+        ("stream_id", "cast(stream_id AS BLOB)"),
+        ("body_hash", "'text'"),
+        ("hash", "'text'"),
+        ("occurred_at", "9e40"),
+    ],
+)
+def test_values_of_other_types_are_found_and_do_not_stop_verification(
+    ledger: Ledger, history: History, column: str, value: str
+) -> None:
+    ledger.append(mixed_history(history).take())
+    make_log_writable(ledger.database)
+    with ledger.database.write() as connection:
+        connection.execute(text(f"UPDATE events SET {column} = {value} WHERE position = 7"))
+    assert any("event 7" in line for line in verify(ledger.database).problems)
+
+
+def test_a_projection_of_other_types_is_found(ledger: Ledger, history: History) -> None:
+    ledger.append(mixed_history(history).take())
+    with ledger.database.write() as connection:
+        connection.execute(text("UPDATE tag_values SET value = cast(value AS BLOB)"))
+    assert any("tag_values" in line for line in verify(ledger.database).problems)
 
 
 # --- what can be wrong with a file ---------------------------------------------------------------------------
