@@ -169,10 +169,15 @@ class RequestAbandoned(EventData, frozen=True, kw_only=True):
 
 
 class RequestCostUnknown(EventData, frozen=True, kw_only=True):
-    """Something may have been billed that nobody can read any more."""
+    """Something may have been billed that nobody can read any more.
+
+    `batch_id` and `batch_index` where this is all that is told of a batch's item: its request had ended before.
+    """
 
     TYPE = "request.cost_unknown"
     reason: str
+    batch_id: str | None = None
+    batch_index: int | None = None
 
 
 # --- batch/<id> ----------------------------------------------------------------------------------------------

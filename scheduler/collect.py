@@ -205,6 +205,8 @@ def _success(
     events: list[tuple[str, EventData]] = [] if late else [("outcome", succeeded)]
     problem = _unreadable(batch, model, result.usage)
     if problem is not None:
+        if late:
+            return [("cost", RequestCostUnknown(reason=problem, batch_id=batch.id, batch_index=index))]
         return [*events, ("cost", RequestCostUnknown(reason=problem))]
     usage = CacheUsageRecorded(
         role="duplicate" if late else "result",

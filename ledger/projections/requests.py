@@ -117,8 +117,9 @@ class RequestFold:
             row.error_message = row.error_message or data.reason
             self._finish(row, "abandoned", fact, row.batch_id)
 
-    def cost_unknown(self, fact: Fact, _data: RequestCostUnknown) -> None:
+    def cost_unknown(self, fact: Fact, data: RequestCostUnknown) -> None:
         row = self._touch(fact)
+        self._rows.settle(data.batch_id)
         self._outcomes.add(row, "cost_unknown", self._instant(fact, row.batch_id))
 
     def _touch(self, fact: Fact) -> RequestRow:

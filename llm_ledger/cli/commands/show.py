@@ -15,7 +15,10 @@ __all__ = ["show"]
 
 def show(
     wanted: Annotated[
-        str, typer.Argument(metavar="ID", help="An id or its beginning, a custom_id, the provider's batch id, or a stream.")
+        str,
+        typer.Argument(
+            metavar="ID", help="An id or its beginning, a custom_id, the provider's batch id, or a stream."
+        ),
     ],
     key: Key = None,
     json: Json = False,

@@ -23,7 +23,7 @@ from ledger.codec import (
     parse_json,
 )
 from ledger.errors import LedgerCorrupt
-from ledger.events import ConfigRejected, RequestCostUnknown
+from ledger.events import ConfigRejected, RequestAbandoned, RequestCostUnknown
 
 COLUMNS: Columns = (7, "request/a", 3, b"e" * 16, "request.expired", 1, 10, 20, b"c" * 16, b"d" * 16)
 BODY = sha256(b"body").digest()
@@ -80,7 +80,7 @@ def test_a_body_hash_covers_type_version_and_data(said: tuple[str, int, bytes], 
 
 
 def test_an_events_fields_stand_in_the_catalogues_order() -> None:
-    assert encode_data(RequestCostUnknown(reason="x")) == b'{"reason":"x"}'
+    assert encode_data(RequestAbandoned(reason="x", attempts=2)) == b'{"reason":"x","attempts":2}'
     assert encode_data(ConfigRejected(problems=("ä", "\n"))) == '{"problems":["ä","\\n"]}'.encode()
 
 

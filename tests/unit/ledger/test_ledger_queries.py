@@ -11,6 +11,7 @@ from ledger.errors import UnknownId
 from ledger.events import batch_stream, request_stream
 from ledger.pricing import PriceKey, Tokens
 from ledger.queries import (
+    active_batches,
     batch,
     batches,
     billed_items,
@@ -93,6 +94,18 @@ def test_batches_come_in_the_order_they_were_planned(ledger: Ledger, history: Hi
     assert [row.id for row in batches(ledger, after=found[2].seq)] == expected[3:]
 
 
+def test_active_batches_are_those_with_a_next_step_soonest_first(ledger: Ledger, history: History) -> None:
+    for _ in range(2):
+        history.clock.advance(minutes=1)
+        history.plan([history.request()])
+    done = history.submitted([history.request()])
+    history.end(done)
+    history.collected(done)
+    ledger.append(history.take())
+    assert batch(ledger, done.id).due_at is None
+    assert [row.id for row in active_batches(ledger)] == [planned.id for planned in history.batches[:2]]
+
+
 @pytest.mark.usefixtures("small_pages")
 def test_stored_events_are_shown_as_they_were_written(ledger: Ledger, ten: History) -> None:
     shown = list(stored_events(ledger))
@@ -139,7 +152,7 @@ def test_a_custom_id_under_several_keys_needs_its_key(ledger: Ledger, history: H
 def test_what_names_nothing_is_unknown(ledger: Ledger, ten: History, wanted: str) -> None:
     with pytest.raises(UnknownId, match="nothing in this ledger has that id") as unknown:
         find_request(ledger, wanted)
-    assert unknown.value.wanted == wanted
+    assert (unknown.value.wanted, unknown.value.several) == (wanted, False)
     with pytest.raises(UnknownId):
         batch(ledger, wanted)
 
@@ -148,8 +161,9 @@ def test_a_beginning_that_fits_several_is_refused(ledger: Ledger, ten: History) 
     common = ten.requests[0].id[:8]
     with pytest.raises(UnknownId, match="several requests begin like that; give more of the id"):
         find_request(ledger, common)
-    with pytest.raises(UnknownId, match="several batches begin like that"):
+    with pytest.raises(UnknownId, match="several batches begin like that") as unknown:
         batch(ledger, ten.batches[0].id[:6])
+    assert unknown.value.several
 
 
 def test_a_batch_is_found_by_our_id_and_the_providers(ledger: Ledger, ten: History) -> None:

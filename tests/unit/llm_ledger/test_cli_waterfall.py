@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import io
 from decimal import Decimal
 from typing import Any
 
-from llm_ledger.cli.waterfall import money_digits, steps
+import pytest
+from rich.console import Console
+
+from llm_ledger.cli.waterfall import money_digits, picture, steps
 
 
 def report(standard: str, billed: str, actual: str) -> dict[str, Any]:
@@ -39,3 +43,22 @@ def test_small_amounts_get_more_decimals() -> None:
         2,
         6,
     ]
+
+
+def drawn(width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    with console.capture() as captured:
+        console.print(picture(steps(report("0.123456", "0.061728", "0.012345"))))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [200, 80, 72, 60, 50, 40, 32])
+def test_the_money_is_whole_however_narrow_the_terminal(width: int) -> None:
+    told = "\n".join(drawn(width))
+    for figure in ("$0.123456", "−$0.061728", "−$0.049383", "$0.012345", "100.0 %", "−50.0 %"):
+        assert figure in told
+    assert "…" not in told
+
+
+def test_bars_take_what_the_figures_leave() -> None:
+    assert [drawn(width)[0].count("█") for width in (80, 72, 60, 50)] == [32, 25, 13, 0]

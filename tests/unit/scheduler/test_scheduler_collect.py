@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.errors import ProviderRefused, ProviderUnreachable
@@ -231,6 +232,22 @@ def test_a_repeated_line_that_says_otherwise_changes_nothing(world: World) -> No
     world.check()
 
 
+def test_large_bodies_are_settled_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[int] = []
+
+    def watched(lines: list[ItemResult]) -> Lines:
+        for line in lines:
+            settled.append(world.statuses().count("succeeded"))
+            yield msgspec.structs.replace(line, body=b"x" * 400)
+
+    monkeypatch.setattr("scheduler.pages.PAGE_BYTES", 1_000)
+    ended(world, 4)
+    world.provider.plan("results", Turn(mangle=watched))
+    assert world.worker.advance()
+    assert settled == [0, 0, 0, 3]
+    assert world.batch().status == "collected"
+
+
 def cancel_by_hand(world: World, number: int) -> None:
     row = world.requests()[number]
     event = NewEvent(
@@ -261,6 +278,7 @@ def test_whatever_comes_for_a_request_that_ended_otherwise_the_batch_is_done(wor
     assert world.statuses() == ["canceled", "succeeded"]
     assert world.batch().status == "collected"
     assert len(world.recorded(RequestCostUnknown)) == (fate == "no_usage")
+    assert world.batch().settled == 2
     assert verify(world.ledger.database).problems == ()
     world.check()
 

@@ -38,8 +38,22 @@ def test_seconds_may_have_fractions(variable: str) -> None:
 @pytest.mark.parametrize("variable", VARIABLES)
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "1e9", "1,5"])
 def test_an_unusable_value_names_its_variable(variable: str, text: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^{variable}={text}: "):
+    with pytest.raises(ConfigurationError, match=rf"^{variable}={text} is not a (whole )?number "):
         SchedulerSettings.from_env({variable: text})
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("LLM_LEDGER_LEASE_SECONDS", "a number of seconds above 0, 86,400 at most"),
+        ("LLM_LEDGER_SUBMIT_QUIET_SECONDS", "a number of seconds from 0 to 86,400"),
+        ("LLM_LEDGER_BATCH_MAX_SIZE", "a whole number from 1 to 100,000"),
+    ],
+)
+def test_what_would_be_usable_is_said_in_words(variable: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as unusable:
+        SchedulerSettings.from_env({variable: "abc"})
+    assert str(unusable.value) == f"{variable}=abc is not {words}"
 
 
 @pytest.mark.parametrize(

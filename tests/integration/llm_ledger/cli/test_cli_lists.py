@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from llm_ledger.cli.progress import Bar
 
 
 @pytest.mark.parametrize("command", ["requests", "batches", "events"])
@@ -154,3 +157,42 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(finished: Any) -> None:
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_a_file_name_that_no_disk_takes_is_bad_input(finished: Any, tmp_path: Path) -> None:
+    program, _ = finished
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("x" * 300, "loop/results.jsonl"):
+        done = program("results", "-o", str(tmp_path / name))
+        assert done.code == 2
+        assert name in done.complaint
+
+
+def test_the_bar_of_results_ends_at_the_limit(finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, _ = finished
+    totals: list[int | None] = []
+
+    def bar(_label: str, total: int | None) -> AbstractContextManager[Bar]:
+        totals.append(total)
+        return nullcontext(Bar())
+
+    monkeypatch.setattr("llm_ledger.cli.commands.results.bar", bar)
+    for limit in (["--limit", "5"], ["--limit", "500"], []):
+        assert program("results", "-o", str(tmp_path / "results.jsonl"), *limit).code == 0
+    assert totals == [5, 25, 25]
+
+
+def test_show_takes_the_names_of_streams(finished: Any) -> None:
+    program, _ = finished
+    shown = program("show", "q-1", "--json").document
+    assert program("show", f"request/{shown['id']}", "--json").document == shown
+    (batch,) = program("batches", "--json").lines
+    assert program("show", f"batch/{batch['id']}", "--json").document["kind"] == "batch"
+    assert program("show", f"request/{batch['id']}").code == program("show", f"batch/{shown['id']}").code == 2
+
+
+def test_a_group_that_nothing_came_to_is_for_programs_only(finished: Any, program: Any) -> None:
+    asked = "savings", "--by", "tag:team"
+    assert "(none)" in finished[0](*asked).out  # one request has no team
+    assert [group["name"] for group in program(*asked, "--json").document["groups"]] == ["(none)"]
+    assert "(none)" not in program(*asked).out

@@ -79,3 +79,28 @@ def test_a_taken_port_is_bad_input(program: Any) -> None:
     done = program("simulate", "--port", port)
     assert done.code == 2
     assert port in done.complaint
+
+
+def with_streams(program: Any, redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as a shell runs it that closes streams."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "llm_ledger", *arguments],
+        env=program.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_closed_standard_input_is_bad_input_and_no_empty_file(program: Any) -> None:
+    done = with_streams(program, "<&-", "submit", "-")
+    assert (done.returncode, done.stderr) == (2, "llm-ledger: -: standard input is closed\n")
+
+
+def test_what_goes_to_closed_outputs_goes_nowhere(program: Any, request_line: Any) -> None:
+    program("submit", program.file(request_line(1)))
+    done = with_streams(program, "<&- >&-", "results")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert with_streams(program, ">&- 2>&-", "results").returncode == 0
+    assert program("verify").code == 0

@@ -11,6 +11,7 @@ import pytest
 from ledger.errors import DatabaseUnusable
 from ledger.queries import batches
 from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
+from scheduler.providers.anthropic import AnthropicBatches, AnthropicSettings
 
 
 @pytest.fixture
@@ -124,3 +125,24 @@ def test_bars_get_into_nobodys_way(program: Any, request_line: Any, monkeypatch:
     assert (done.code, done.document["requests"]["succeeded"]) == (0, 3)
     assert program("verify", "--json").document["sound"] is True
     assert program("results", "-o", str(program.folder / "results.jsonl")).out == ""
+
+
+@pytest.mark.parametrize(("key", "code"), [("sk-canary-4711", 0), ("invalid-sk-canary-4711", 4), ("", 3)])
+def test_connections_are_closed_however_a_run_ends(
+    program: Any, request_line: Any, monkeypatch: pytest.MonkeyPatch, key: str, code: int
+) -> None:
+    left_open: list[AnthropicBatches] = []
+
+    class Watched(AnthropicBatches):
+        def __init__(self, settings: AnthropicSettings) -> None:
+            super().__init__(settings)
+            left_open.append(self)
+
+        def close(self) -> None:
+            super().close()
+            left_open.remove(self)
+
+    monkeypatch.setattr("scheduler.providers.anthropic.AnthropicBatches", Watched)
+    program("submit", program.file(request_line(1)))
+    assert program("run", "--until-idle", ANTHROPIC_API_KEY=key).code == code
+    assert left_open == []
