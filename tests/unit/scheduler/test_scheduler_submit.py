@@ -93,7 +93,7 @@ def test_large_bodies_are_read_a_few_at_a_time(world: World, monkeypatch: pytest
     assert read == [3, 1]
 
 
-@pytest.mark.parametrize("damage", ["DELETE FROM payloads", "UPDATE payloads SET content = x'00'"])
+@pytest.mark.parametrize("damage", ["DELETE FROM payloads", "UPDATE payloads SET content = hash"])
 def test_a_body_that_cannot_be_read_sends_nothing_and_is_said(world: World, damage: str) -> None:
     world.submit(2)
     world.plan()
