@@ -40,7 +40,7 @@ format: $(READY) ## Format the tree and apply safe lint fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Measure, as ratios against the bare driver and the bare SDK in the same run
+bench: $(READY) ## Measure bulk appends as ratios against the bare driver in the same run
 	@$(BIN)/python -m bench
 
 constraints: $(READY) ## Pin what is installed now into constraints.txt (names and versions only)

@@ -1,1 +1,1 @@
-"""Measurements: ratios against the bare driver, a peer and the bare SDK, each taken in the same run."""
+"""Measurements, as ratios against the bare driver in the same run."""
