@@ -51,10 +51,7 @@ def ensure_schema(database: Database, *, create: bool) -> None:
     elif revision is None:
         raise DatabaseUnusable("there is no ledger in this database yet; run `llm-ledger init`")
     elif revision not in schema.REVISIONS:
-        raise DatabaseUnusable(
-            f"this ledger has schema {revision}, which is newer than this llm-ledger knows "
-            f"(up to {schema.REVISIONS[-1]}); upgrade llm-ledger"
-        )
+        raise _too_new(revision)
     elif revision != schema.REVISIONS[-1]:
         raise DatabaseUnusable(
             f"this ledger has schema {revision}, this llm-ledger needs {schema.REVISIONS[-1]}; "
@@ -78,11 +75,15 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     with database.write() as connection:
         before = schema_revision(connection)
         if before is not None and before not in schema.REVISIONS:
-            raise DatabaseUnusable(
-                f"this ledger has schema {before}, which is newer than this llm-ledger knows "
-                f"(up to {schema.REVISIONS[-1]}); upgrade llm-ledger"
-            )
+            raise _too_new(before)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         projections.register(database, connection)
     return before, schema.REVISIONS[-1]
+
+
+def _too_new(revision: str) -> DatabaseUnusable:
+    return DatabaseUnusable(
+        f"this ledger has schema {revision}, which is newer than this llm-ledger knows "
+        f"(up to {schema.REVISIONS[-1]}); upgrade llm-ledger"
+    )

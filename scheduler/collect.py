@@ -30,7 +30,7 @@ from ledger.events import (
 )
 from ledger.ids import derive
 from ledger.payloads import EncodedPayload, encode_payload
-from ledger.pricing import normalise
+from ledger.pricing import normalise_json
 from ledger.projections import TERMINAL, BatchRow, RequestRow, select_requests
 from ledger.queries import batch as read_batch
 from scheduler.account import wrong_account
@@ -205,9 +205,10 @@ def _success(
     events: list[tuple[str, EventData]] = [] if late else [("outcome", succeeded)]
     problem = _unreadable(batch, model, result.usage)
     if problem is not None:
-        if late:
-            return [("cost", RequestCostUnknown(reason=problem, batch_id=batch.id, batch_index=index))]
-        return [*events, ("cost", RequestCostUnknown(reason=problem))]
+        # Where an outcome was recorded that one names the item; a latecomer has nothing else to be checked off by.
+        place = (batch.id, index) if late else (None, None)
+        unknown = RequestCostUnknown(reason=problem, batch_id=place[0], batch_index=place[1])
+        return [*events, ("cost", unknown)]
     usage = CacheUsageRecorded(
         role="duplicate" if late else "result",
         provider=batch.provider,
@@ -226,7 +227,7 @@ def _unreadable(batch: BatchRow, model: str, usage: bytes | None) -> str | None:
     if usage is None:
         return "the result carries no usage"
     try:
-        normalise(provider=batch.provider, model=model, processing="batch", usage=msgspec.json.decode(usage))
-    except (UsageUnreadable, msgspec.DecodeError) as error:
+        normalise_json(provider=batch.provider, model=model, processing="batch", usage=usage)
+    except UsageUnreadable as error:
         return f"its usage cannot be read: {error}"
     return None
