@@ -34,8 +34,8 @@ __all__ = [
 GENESIS = bytes(32)
 """What stands for the hash before position 1."""
 
-_BODY = struct.Struct(">HII")
-_ROW = struct.Struct(">QIHqqIIIII")
+_pack_body = struct.Struct(">HII").pack
+_pack_row = struct.Struct(">QIHqqIIIII").pack
 
 _encode = msgspec.json.Encoder().encode
 _decoders = {name: msgspec.json.Decoder(cls).decode for name, cls in CATALOGUE.items()}
@@ -74,7 +74,7 @@ def without_nul(text: str) -> str:
 def body_hash(event_type: str, schema_version: int, data: bytes) -> bytes:
     """SHA-256 over what the event says."""
     name = event_type.encode()
-    return sha256(b"".join((_BODY.pack(schema_version, len(name), len(data)), name, data))).digest()
+    return sha256(b"".join((_pack_body(schema_version, len(name), len(data)), name, data))).digest()
 
 
 Columns = tuple[int, str, int, bytes, str, int, int, int, bytes | None, bytes | None]
@@ -86,10 +86,14 @@ def chain_hash(previous: bytes, columns: Columns, body: bytes) -> bytes:
 
     The lengths of what has no fixed width go in front, so that no two rows give the same bytes.
     """
-    position, stream_id, version, event_id, event_type, schema_version, occurred_at, recorded_at, *ids = columns
-    parts = (stream_id.encode(), event_id, event_type.encode(), ids[0] or b"", ids[1] or b"")
-    fixed = _ROW.pack(position, version, schema_version, occurred_at, recorded_at, *map(len, parts))
-    return sha256(b"".join((previous, fixed, *parts, body))).digest()
+    position, stream, version, event_id, kind, schema_version, occurred_at, recorded_at, correlation, causation = (
+        columns
+    )
+    stream_id, event_type = stream.encode(), kind.encode()
+    correlation, causation = correlation or b"", causation or b""
+    widths = (len(stream_id), len(event_id), len(event_type), len(correlation), len(causation))
+    fixed = _pack_row(position, version, schema_version, occurred_at, recorded_at, *widths)
+    return sha256(b"".join((previous, fixed, stream_id, event_id, event_type, correlation, causation, body))).digest()
 
 
 class DuplicateKey(ValueError):
@@ -105,6 +109,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+def _repeats_no_key(text: bytes, value: Any) -> bool:
+    """Whether all members of the text's objects are in the value that was read from it; False if that is unclear.
+
+    A text holds one colon per member, and those in its strings. What was read, spelt again, holds as many, unless
+    a member is gone: every repeated key takes one along. Only an escape can be a colon there and none in the text.
+    """
+    return b"\\u003" not in text and text.count(b":") == msgspec.json.encode(value).count(b":")
+
+
 def parse_json(text: bytes) -> Any:
     """Strictly read JSON from outside.
 
@@ -112,18 +125,19 @@ def parse_json(text: bytes) -> Any:
     numbers out of range, a byte order mark, bytes that are not UTF-8, nesting beyond the interpreter's limit.
     """
     try:
-        characters = text.decode()
-        msgspec.json.decode(text)
-        return json.loads(characters, object_pairs_hook=_unique)
-    except msgspec.DecodeError as error:
+        value = msgspec.json.decode(text)
+        return value if _repeats_no_key(text, value) else json.loads(text, object_pairs_hook=_unique)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(_reason(text, str(error))) from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def _reason(text: bytes, reason: str) -> str:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return f"byte {error.start} is not UTF-8"
     if text.startswith(b"\xef\xbb\xbf"):
         return "begins with a byte order mark; save the file as UTF-8 without BOM"
     if _has_lone_surrogate(text):

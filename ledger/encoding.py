@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
@@ -15,7 +16,7 @@ from ledger.events import EventData, NewEvent
 __all__ = ["EncodedEvent", "encode"]
 
 
-class EncodedEvent(msgspec.Struct, frozen=True):
+class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event's columns. `entity` is the stream id without its category, `text` the body as it is stored.
 
     `data` is for the projections: where the body has a NUL, it has U+FFFD.
@@ -39,33 +40,45 @@ def encode(events: Sequence[NewEvent]) -> list[EncodedEvent]:
     """Encode many events. Raises `InputError` for text that has no UTF-8 form (a lone surrogate)."""
     encoded: list[EncodedEvent] = []
     instant: datetime | None = None
-    micros = 0
+    correlation: UUID | None = None
+    causation: UUID | None = None
+    micros, correlation_id, causation_id = 0, None, None
     for event in events:
-        if event.occurred_at is not instant:  # events of one step share theirs
+        # Events of one step share their instant and their cause, events of one request their correlation.
+        if event.occurred_at is not instant:
             instant, micros = event.occurred_at, to_micros(event.occurred_at)
-        kind, schema_version = event.data.TYPE, event.data.SCHEMA_VERSION
+        if event.correlation_id is not correlation:
+            correlation, correlation_id = event.correlation_id, _bytes(event.correlation_id)
+        if event.causation_id is not causation:
+            causation, causation_id = event.causation_id, _bytes(event.causation_id)
+        stream_id, data = event.stream_id, event.data
+        kind, schema_version = data.TYPE, data.SCHEMA_VERSION
         try:
-            body = encode_data(event.data)
+            body = encode_data(data)
         except UnicodeEncodeError:
-            raise InputError(f"{event.stream_id}: {kind} contains a lone surrogate, which is no text") from None
+            raise InputError(f"{stream_id}: {kind} contains a lone surrogate, which is no text") from None
         text = body.decode()
         encoded.append(
             EncodedEvent(
-                event.stream_id,
-                event.stream_id.partition("/")[2],
+                stream_id,
+                stream_id.partition("/")[2],
                 event.version,
-                event.event_id.bytes,
+                event.event_id.int.to_bytes(16),
                 kind,
                 schema_version,
                 micros,
-                event.correlation_id.bytes if event.correlation_id is not None else None,
-                event.causation_id.bytes if event.causation_id is not None else None,
+                correlation_id,
+                causation_id,
                 text,
                 body_hash(kind, schema_version, body),
-                event.data if "\\u" not in text else _unescaped(event, text),
+                data if "\\u" not in text else _unescaped(event, text),
             )
         )
     return encoded
+
+
+def _bytes(identity: UUID | None) -> bytes | None:
+    return identity.bytes if identity is not None else None
 
 
 def _unescaped(event: NewEvent, text: str) -> EventData:

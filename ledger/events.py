@@ -51,7 +51,7 @@ Processing = Literal["batch", "standard"]
 Role = Literal["result", "duplicate"]
 
 
-class EventData(msgspec.Struct, frozen=True, kw_only=True):
+class EventData(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an event says. Fields may be added with a default; anything else is a new schema version."""
 
     TYPE: ClassVar[str]
@@ -333,7 +333,7 @@ CATALOGUE: Final[dict[str, type[EventData]]] = {cls.TYPE: cls for cls in EventDa
 """Every event type by its name."""
 
 
-class NewEvent(msgspec.Struct, frozen=True):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event about to be appended. `version` is the one it will have: 1 opens a stream."""
 
     stream_id: str
@@ -345,7 +345,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     causation_id: UUID | None = None
 
 
-class RecordedEvent(msgspec.Struct, frozen=True):
+class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as it stands in the log, current schema version, with its place in the hash chain."""
 
     position: int

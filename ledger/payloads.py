@@ -51,7 +51,7 @@ class PayloadPurged(LedgerError):
         self.digest = digest
 
 
-class EncodedPayload(msgspec.Struct, frozen=True):
+class EncodedPayload(msgspec.Struct, frozen=True, gc=False):
     """A body ready to be stored: rows for `payloads` (the last one is the body itself) and `payload_blocks`."""
 
     digest: bytes

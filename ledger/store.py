@@ -29,7 +29,7 @@ from ledger.turns import Append, Turns
 
 __all__ = ["CHUNK", "EventStore", "Head"]
 
-CHUNK: Final = 4000
+CHUNK: Final = 5000
 """Events folded at once: enough to amortise reading rows, few enough to stay small in memory."""
 
 _LOOKUP: Final = 500
@@ -63,20 +63,28 @@ class EventStore:
         Raises `VersionConflict` where a stream is not at the version before, `IdempotencyMismatch` where an
         event id is stored with another body or in another stream.
         """
-        encoded = encode(events)
-        if not encoded:
-            return []
-        bodies = list(payloads)
-        try:
-            return self._turns.take(Append(encoded, bodies, guard))
-        except (DuplicateRow, VersionConflict) as refusal:
-            stored = self._stored(encoded)
-            if not stored:
-                raise self._conflict(refusal, encoded) from refusal
+        append = Append(encode(events), list(payloads), guard)
+        self.append_all([append])
+        return append.result()
+
+    def append_all(self, appends: Sequence[Append]) -> None:
+        """Decide many appends, each for itself as `append` would, but in as few transactions as can be."""
+        self._turns.take_all(appends)
+        for append in appends:
+            if isinstance(append.refusal, DuplicateRow | VersionConflict):
+                append.decide(self._write_rest)
+
+    def _write_rest(self, append: Append) -> list[int]:
+        """Store what the log does not hold yet of an append that was refused: all of it may be there."""
+        encoded = append.events
+        stored = self._stored(encoded)
+        if not stored:
+            assert append.refusal is not None
+            raise self._conflict(append.refusal, encoded) from append.refusal
         rest = [one for one in encoded if one.event_id not in stored]
         if rest:
             try:
-                positions = self._turns.take(Append(rest, bodies, guard))
+                positions = self._turns.take(Append(rest, append.payloads, append.guard))
             except DuplicateRow as refusal:
                 raise self._conflict(refusal, rest) from refusal
             stored |= dict(zip((one.event_id for one in rest), positions, strict=True))

@@ -68,6 +68,14 @@ class Database(Protocol):
         """Bulk upsert that adds every value outside the primary key to what is stored."""
         ...
 
+    def before_fork(self) -> None:
+        """Come to rest, as far as that is needed for a child of this process to go on."""
+        ...
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on; in the child with connections and locks of its own. The parent's are neither used nor closed."""
+        ...
+
     def close(self) -> None:
         """Give back every connection."""
         ...

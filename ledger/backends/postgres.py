@@ -12,14 +12,13 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.errors import CharacterNotInRepertoire, UniqueViolation
+from psycopg.types.string import BytesBinaryDumper
 from sqlalchemy import (
     URL,
-    BigInteger,
+    Column,
     Connection,
     Engine,
-    Integer,
-    LargeBinary,
-    SmallInteger,
+    Pool,
     Table,
     create_engine,
     event,
@@ -28,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from ledger.backends import statements
+from ledger.backends.arrays import kind_of, packed_column, packed_keys
 from ledger.backends.base import DuplicateRow
 from ledger.errors import DatabaseUnusable, InputError
 
@@ -36,7 +36,6 @@ __all__ = ["PostgresDatabase"]
 LOCK_TIMEOUT: Final = "60s"
 """How long a writer waits for another one's transaction before it gives up."""
 
-_TYPES: Final = ((LargeBinary, "bytea"), (SmallInteger, "int2"), (BigInteger, "int8"), (Integer, "int4"))
 _COPY_FROM: Final = 20
 """Rows from which COPY is quicker than INSERT."""
 
@@ -54,6 +53,8 @@ class PostgresDatabase:
         self.url = _shown(parsed)
         self._lock_timeout = lock_timeout
         self._engine: Engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        self._inherited: list[Pool] = []
+        event.listen(self._engine, "connect", _dump_bytes_quickly)
         event.listen(self._engine, "checkout", _as_the_server_says)
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -101,12 +102,14 @@ class PostgresDatabase:
     def fetch(self, connection: Connection, query: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         if not keys:
             return []
-        return list(connection.exec_driver_sql(query.format(among="= ANY(%b)"), (list(keys),)).cursor.fetchall())
+        return list(
+            connection.exec_driver_sql(query.format(among="= ANY(%b)"), (packed_keys(keys),)).cursor.fetchall()
+        )
 
     def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         if len(rows) < _COPY_FROM:
             if rows:
-                connection.exec_driver_sql(statements.insert(table, "%s"), [tuple(row) for row in rows])
+                connection.exec_driver_sql(statements.insert(table, _placeholder), [tuple(row) for row in rows])
             return
         columns = ", ".join(column.name for column in table.columns)
         statement = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)"
@@ -131,13 +134,27 @@ class PostgresDatabase:
     def add(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         _arrays(connection, table, f"{_insert_select(table)} {statements.on_conflict_add(table)}", rows)
 
+    def before_fork(self) -> None:
+        """Nothing: the child leaves this process's connections alone."""
+
+    def after_fork(self, *, child: bool) -> None:
+        if child:
+            # Kept, for the collector would say goodbye to the server on connections that the parent is using.
+            self._inherited.append(self._engine.pool)
+            self._engine.dispose(close=False)
+
     def close(self) -> None:
         self._engine.dispose()
 
 
+def _placeholder(_column: Column[Any], _place: int) -> str:
+    return "%s"
+
+
 def _arrays(connection: Connection, table: Table, statement: str, rows: Sequence[Sequence[Any]]) -> None:
     if rows:
-        connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
+        columns = zip(table.columns, zip(*rows, strict=True), strict=True)
+        connection.exec_driver_sql(statement, tuple(packed_column(column, values) for column, values in columns))
 
 
 def _insert_select(table: Table) -> str:
@@ -147,14 +164,17 @@ def _insert_select(table: Table) -> str:
 
 def _unnest(table: Table) -> str:
     """The rows as one array per column, as a table named `new`."""
-    arrays = ", ".join(f"%b::{kind}[]" for kind in _types(table))
+    arrays = ", ".join(["%b"] * len(table.columns))
     return f"unnest({arrays}) AS new({', '.join(column.name for column in table.columns)})"
 
 
 def _types(table: Table) -> list[str]:
-    return [
-        next((name for kind, name in _TYPES if isinstance(column.type, kind)), "text") for column in table.columns
-    ]
+    return [kind_of(column).KIND for column in table.columns]
+
+
+def _dump_bytes_quickly(connection: Any, *_: object) -> None:
+    # The driver would take its `Binary` wrapper's dumper for every bytea of a COPY, which is not among its compiled ones.
+    connection.adapters.register_dumper(bytes, BytesBinaryDumper)
 
 
 def _as_the_server_says(connection: Any, *_: object) -> None:

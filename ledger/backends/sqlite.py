@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.backends import statements
 from ledger.backends.base import DuplicateRow
+from ledger.backends.binding import bindable, placeholder
 from ledger.errors import DatabaseUnusable
 
 try:
@@ -28,6 +29,9 @@ SAFE_VERSION: Final = (3, 51, 3)
 
 BUSY_SECONDS: Final = 60.0
 """How long a writer waits for another process's transaction before it gives up."""
+
+FORK_SECONDS: Final = 5.0
+"""How long a fork waits for transactions under way."""
 
 _KEYS: Final = 500
 """Keys per query: statements of equal length are prepared once."""
@@ -63,7 +67,13 @@ class SQLiteDatabase:
             self.path = None
         self._busy_seconds = busy_seconds
         self._engine = self._make_engine()
+        self._renew_locks()
+
+    def _renew_locks(self) -> None:
         self._turn = threading.RLock()
+        self._rest = threading.Condition()
+        self._users = 0
+        self._at_rest = True
 
     def _make_engine(self) -> Engine:
         if self.path is not None and not Path(self.path).parent.is_dir():
@@ -106,10 +116,18 @@ class SQLiteDatabase:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        with self._rest:
+            if not self._at_rest:
+                raise DatabaseUnusable(f"{self.url} was in use when this process was forked: open it after the fork")
+            self._users += 1
         try:
             yield
         except DBAPIError as error:
             raise self._explain(error) from error
+        finally:
+            with self._rest:
+                self._users -= 1
+                self._rest.notify_all()
 
     def _explain(self, error: DBAPIError) -> Exception:
         if isinstance(error.orig, driver.IntegrityError):
@@ -130,25 +148,41 @@ class SQLiteDatabase:
         return rows
 
     def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        _many(connection, statements.insert(table, "?"), rows)
+        _many(connection, statements.insert(table, placeholder), table, rows)
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        _many(connection, statements.insert_missing(table, "?"), rows)
+        _many(connection, statements.insert_missing(table, placeholder), table, rows)
 
     def update(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        keys, start = len(table.primary_key.columns), statements.changing(table)
-        _many(connection, statements.update(table, "?"), [(*row[start:], *row[:keys]) for row in rows])
+        _many(connection, statements.update(table, placeholder), table, rows)
 
     def add(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        _many(connection, statements.add(table, "?"), rows)
+        _many(connection, statements.add(table, placeholder), table, rows)
+
+    def before_fork(self) -> None:
+        # SQLite notes in memory which locks the process holds on a file. A child inherits the notes, not the locks:
+        # it would write to a log that the parent deletes when it closes. So no connection to a file may be open.
+        self._rest.acquire()
+        self._at_rest = self._rest.wait_for(lambda: not self._users, FORK_SECONDS)
+        if self._at_rest and self.path is not None:
+            self._engine.dispose()
+
+    def after_fork(self, *, child: bool) -> None:
+        at_rest = self._at_rest
+        if child:
+            self._renew_locks()
+            self._at_rest = at_rest
+        else:
+            self._at_rest = True
+            self._rest.release()
 
     def close(self) -> None:
         self._engine.dispose()
 
 
-def _many(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+def _many(connection: Connection, statement: str, table: Table, rows: Sequence[Sequence[Any]]) -> None:
     if rows:
-        connection.exec_driver_sql(statement, list(rows))
+        connection.exec_driver_sql(statement, bindable(table, rows))
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:

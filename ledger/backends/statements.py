@@ -1,12 +1,17 @@
-"""Bulk SQL, generated from the schema: the same statements for every database, but for the placeholder."""
+"""Bulk SQL, generated from the schema: the same statements for every database, but for the placeholders."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
 
-__all__ = ["add", "changing", "columns", "insert", "insert_missing", "on_conflict_add", "update"]
+__all__ = ["Placeholder", "add", "changing", "columns", "insert", "insert_missing", "on_conflict_add", "update"]
+
+Placeholder = Callable[[Column[Any], int], str]
+"""What stands for a column's value, given its place among the table's columns, counted from 1."""
 
 # Names come from ledger.schema, never from outside, and need no quoting.
 
@@ -17,15 +22,15 @@ def columns(table: Table, *, start: int = 0) -> str:
 
 
 @cache
-def insert(table: Table, mark: str) -> str:
+def insert(table: Table, mark: Placeholder) -> str:
     """INSERT with one placeholder for each column."""
     names = [column.name for column in table.columns]
-    marks = ", ".join([mark] * len(names))
+    marks = ", ".join(_marks(table, mark))
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
 
 
 @cache
-def insert_missing(table: Table, mark: str) -> str:
+def insert_missing(table: Table, mark: Placeholder) -> str:
     """INSERT that leaves an existing row alone."""
     return f"{insert(table, mark)} ON CONFLICT DO NOTHING"
 
@@ -37,14 +42,14 @@ def changing(table: Table) -> int:
 
 
 @cache
-def update(table: Table, mark: str) -> str:
-    """UPDATE of the columns that change. Placeholders: those columns in order, then the primary key.
+def update(table: Table, mark: Placeholder) -> str:
+    """UPDATE, by primary key, of the columns that change. Needs placeholders that tell their place.
 
     Naming the others too would cost: SQLite rewrites every index of which a column is assigned, changed or not.
     """
-    names = [column.name for column in table.columns]
-    assignments = ", ".join(f"{name} = {mark}" for name in names[changing(table) :])
-    condition = " AND ".join(f"{column.name} = {mark}" for column in table.primary_key.columns)
+    marks = dict(zip(table.columns.keys(), _marks(table, mark), strict=True))
+    assignments = ", ".join(f"{name} = {marks[name]}" for name in list(marks)[changing(table) :])
+    condition = " AND ".join(f"{column.name} = {marks[column.name]}" for column in table.primary_key.columns)
     return f"UPDATE {table.name} SET {assignments} WHERE {condition}"  # noqa: S608
 
 
@@ -61,6 +66,10 @@ def on_conflict_add(table: Table) -> str:
 
 
 @cache
-def add(table: Table, mark: str) -> str:
+def add(table: Table, mark: Placeholder) -> str:
     """INSERT that adds to an existing row instead."""
     return f"{insert(table, mark)} {on_conflict_add(table)}"
+
+
+def _marks(table: Table, mark: Placeholder) -> list[str]:
+    return [mark(column, place) for place, column in enumerate(table.columns, start=1)]

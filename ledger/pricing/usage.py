@@ -38,7 +38,7 @@ _MOST = 2**53  # the last count that every JSON reader keeps; sums of it still f
 _SUFFIX = re.compile(r"-(?:20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|latest)$")
 
 
-class Tokens(msgspec.Struct, frozen=True):
+class Tokens(msgspec.Struct, frozen=True, gc=False):
     """What was used, in tokens (`web_searches` in searches). The five token counts are disjoint."""
 
     uncached: int = 0
@@ -69,7 +69,7 @@ class Tokens(msgspec.Struct, frozen=True):
         )
 
 
-class PriceKey(msgspec.Struct, frozen=True, order=True):
+class PriceKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """Everything a price depends on but time.
 
     `geo`: "us" or "" (anywhere). `tier`: "priority" or "". `speed`: "fast" or "".
@@ -85,7 +85,7 @@ class PriceKey(msgspec.Struct, frozen=True, order=True):
     prompt_over: int = 0
 
 
-class UsageEntry(msgspec.Struct, frozen=True):
+class UsageEntry(msgspec.Struct, frozen=True, gc=False):
     """Tokens billed at one price."""
 
     key: PriceKey

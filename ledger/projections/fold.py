@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
@@ -28,6 +27,13 @@ PROJECTIONS: Final = {"requests": 1, "batches": 1, "usage": 1}
 
 Handler = Callable[[Fact, Any], None]
 
+_OPENING: Final = {e.RequestRecorded, e.BatchPlanned}
+_CHANGING_A_BATCH: Final = {cls for name, cls in e.CATALOGUE.items() if name.startswith("batch.")} - _OPENING
+_CHANGING_A_REQUEST: Final = {
+    cls for name, cls in e.CATALOGUE.items() if name.startswith(("request.", "cache_usage."))
+} - _OPENING
+_NAMING_A_BATCH: Final = {cls for cls in e.CATALOGUE.values() if "batch_id" in cls.__struct_fields__}
+
 
 def register(database: Database, connection: Connection, at: int = 0) -> None:
     """Note down that the projections stand at a position (an empty ledger's: 0)."""
@@ -42,14 +48,19 @@ def position(connection: Connection) -> int:
 
 def fold(database: Database, connection: Connection, facts: Sequence[Fact]) -> None:
     """Bring every projection from the fact before the first to the last, within the caller's transaction."""
-    for adopting, group in groupby(facts, key=lambda fact: isinstance(fact.data, e.PriceBookAdopted)):
-        if adopting:
-            for fact in group:
-                assert isinstance(fact.data, e.PriceBookAdopted)
-                adopt(WorkingSet(database, connection), fact, fact.data)
-        else:
-            _Chunk(database, connection).fold(list(group))
+    done = 0
+    for at, fact in enumerate(facts):
+        if isinstance(fact.data, e.PriceBookAdopted):  # moves what is stored, so that has to be all until here
+            _fold_chunk(database, connection, facts[done:at])
+            adopt(WorkingSet(database, connection), fact, fact.data)
+            done = at + 1
+    _fold_chunk(database, connection, facts[done:])
     connection.execute(update(schema.projections).values(position=facts[-1].position))
+
+
+def _fold_chunk(database: Database, connection: Connection, facts: Sequence[Fact]) -> None:
+    if facts:
+        _Chunk(database, connection).fold(facts)
 
 
 class _Chunk:
@@ -109,19 +120,12 @@ class _Chunk:
         self._rows.flush()
 
     def _load(self, facts: Sequence[Fact]) -> None:
-        created = (e.RequestRecorded, e.BatchPlanned)
-        known = [fact for fact in facts if not isinstance(fact.data, created)]
-        self._rows.load(
-            (f.entity for f in known if not f.data.TYPE.startswith("batch.")),
-            (f.entity for f in known if f.data.TYPE.startswith("batch.")),
-        )
-        self._rows.load_batches(_referred(fact.data for fact in known))
-        self._rows.load_batches(row.batch_id for row in self._rows.requests.values() if row.batch_id)
-
-
-def _referred(bodies: Iterable[e.EventData]) -> set[str]:
-    """Batches that request events name."""
-    return {batch for body in bodies if (batch := getattr(body, "batch_id", None))}
+        self._rows.load_requests(fact.entity for fact in facts if fact.data.__class__ in _CHANGING_A_REQUEST)
+        batches = {fact.entity for fact in facts if fact.data.__class__ in _CHANGING_A_BATCH}
+        naming: list[Any] = [fact.data for fact in facts if fact.data.__class__ in _NAMING_A_BATCH]
+        batches.update(data.batch_id for data in naming)
+        batches.update(row.batch_id for row in self._rows.requests.values() if row.batch_id)
+        self._rows.load_batches(batch for batch in batches if batch)
 
 
 def _nothing(_fact: Fact, _data: e.EventData) -> None:

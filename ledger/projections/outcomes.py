@@ -7,12 +7,14 @@ from typing import Final
 from ledger import schema
 from ledger.projections.buckets import TagLimiter
 from ledger.projections.deltas import Deltas
+from ledger.projections.lanes import Lanes
 from ledger.projections.rows import RequestRow
 from ledger.projections.working_set import WorkingSet
 
 __all__ = ["OutcomeRollup"]
 
-_SUCCEEDED, _FAILED, _CANCELED, _UNKNOWN = (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)
+_LANES: Final = Lanes(4)
+_SUCCEEDED, _FAILED, _CANCELED, _UNKNOWN = map(_LANES.pack, ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)))
 _COUNTS: Final = {
     "succeeded": _SUCCEEDED,
     "errored": _FAILED,
@@ -27,7 +29,7 @@ class OutcomeRollup:
 
     def __init__(self, rows: WorkingSet, tags: TagLimiter) -> None:
         self._rows = rows
-        self._deltas = Deltas(tags, len(_SUCCEEDED))
+        self._deltas = Deltas(tags, _LANES)
 
     def add(self, row: RequestRow, outcome: str, at: int) -> None:
         """One request ended so at that instant (microseconds). It counts under its response's model."""

@@ -15,7 +15,7 @@ from ledger import schema
 from ledger.clock import from_micros, to_micros
 from ledger.events import PriceBookAdopted
 from ledger.pricing import PriceBook, PriceKey
-from ledger.projections.buckets import DAY, HOUR, QUARTER, TOTAL
+from ledger.projections.buckets import DAY, HOUR, QUARTER, TOTAL, bucket
 from ledger.projections.rows import Fact
 from ledger.projections.working_set import WorkingSet
 
@@ -55,12 +55,20 @@ class PriceKeys:
         self._rows = rows
         self._books: dict[str, PriceBook | None] = {}
         self._touched: dict[int, PriceKey] = {}
+        self._placed: dict[tuple[PriceKey, int], tuple[int, int]] = {}
 
-    def place(self, key: PriceKey, at: datetime) -> tuple[int, int]:
-        """(price key id, epoch) of usage billed at that instant; the epoch is `UNPRICED` where no row prices it."""
-        identity = price_key_id(key)
-        self._touched.setdefault(identity, key)
-        return identity, self._epoch(key, at)
+    def place(self, key: PriceKey, at: datetime, micros: int) -> tuple[int, int]:
+        """(price key id, epoch) of usage billed at that instant; the epoch is `UNPRICED` where no row prices it.
+
+        `micros` is the same instant in microseconds. Prices change at the start of a quarter hour, if they do.
+        """
+        quarter = (key, bucket(micros))
+        placed = self._placed.get(quarter)
+        if placed is None:
+            identity = price_key_id(key)
+            self._touched.setdefault(identity, key)
+            placed = self._placed[quarter] = (identity, self._epoch(key, at))
+        return placed
 
     def epochs(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], int]:
         """The epoch for each (price key id, billed_at), of keys that were met in earlier chunks too."""

@@ -14,7 +14,7 @@ TERMINAL: Final = frozenset({"succeeded", "errored", "canceled", "abandoned"})
 """Request statuses that no later event changes: the first terminal outcome wins."""
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """An event, as a fold sees it. `entity` is the stream id without its category; times in microseconds."""
 
     position: int
@@ -29,7 +29,7 @@ FACTS: Final = 18
 """Fields of a `RequestRow` that stand in `requests`; the rest stand in `request_states`, behind its key."""
 
 
-class RequestRow(msgspec.Struct):
+class RequestRow(msgspec.Struct, gc=False):
     """One request: what was recorded of it, then how it stands. Status:
 
     queued     waiting to be batched (not before `due_at`)  → batched

@@ -15,6 +15,7 @@ from ledger.pricing import Tokens, normalise_json
 from ledger.projections.buckets import TagLimiter
 from ledger.projections.cache_reads import CacheReads
 from ledger.projections.deltas import Deltas
+from ledger.projections.lanes import Lanes
 from ledger.projections.outcomes import OutcomeRollup
 from ledger.projections.prices import PriceKeys
 from ledger.projections.rows import Fact, RequestRow
@@ -22,8 +23,10 @@ from ledger.projections.working_set import WorkingSet
 
 __all__ = ["UsageFold"]
 
-_MEASURES: Final = 12
-_UNREAD: Final = slice(10, 12)
+_LANES: Final = Lanes(12)
+"""requests, partial, marked, hits, the six counts of `Tokens`, unread writes of 5 minutes and of an hour."""
+
+_NO_TOKENS: Final = (0,) * 10
 
 
 class UsageFold:
@@ -34,7 +37,7 @@ class UsageFold:
         self._prices = prices
         self._outcomes = outcomes
         self._cache = CacheReads(rows)
-        self._deltas = Deltas(tags, _MEASURES)
+        self._deltas = Deltas(tags, _LANES)
 
     def recorded(self, fact: Fact, data: CacheUsageRecorded) -> None:
         row = self._rows.requests[fact.entity]
@@ -52,7 +55,7 @@ class UsageFold:
         items = []
         models: set[str] = set()
         for entry in entries:
-            key, epoch = self._prices.place(entry.key, data.billed_at)
+            key, epoch = self._prices.place(entry.key, data.billed_at, billed_at)
             tokens = msgspec.structs.astuple(entry.tokens)
             items.append((data.role, key, billed_at, *tokens))
             if not models:
@@ -61,7 +64,7 @@ class UsageFold:
             else:
                 heads = (0, int(entry.key.model not in models and data.role == "result"), 0, 0)
             models.add(entry.key.model)
-            self._deltas.count(row.tags, billed_at, (key, epoch, data.role), (*heads, *tokens, 0, 0))
+            self._deltas.count(row.tags, billed_at, (key, epoch, data.role), _LANES.pack((*heads, *tokens)))
         row.usage = _extended(row.usage, items)
 
     def _count_unread(self) -> None:
@@ -69,9 +72,9 @@ class UsageFold:
         epochs = self._prices.epochs({(change.price_key, change.billed_at) for change in changes})
         for change in changes:
             epoch = epochs[change.price_key, change.billed_at]
-            measures = (*(0,) * _UNREAD.start, change.write_5m, change.write_1h)
+            counts = _LANES.pack((*_NO_TOKENS, change.write_5m, change.write_1h))
             place = (change.price_key, epoch, "result")
-            self._deltas.count(change.request.tags, change.billed_at, place, measures)
+            self._deltas.count(change.request.tags, change.billed_at, place, counts)
 
     def flush(self) -> None:
         self._count_unread()

@@ -42,16 +42,15 @@ class WorkingSet:
         self._new_requests: set[str] = set()
         self._new_batches: set[str] = set()
 
-    def load(self, requests: Iterable[str], batches: Iterable[str]) -> None:
+    def load_requests(self, requests: Iterable[str]) -> None:
         """Read the rows of these ids. Ids without a row are about to get one."""
         for row in self.database.fetch(
             self.connection, _REQUESTS + "requests.id {among}", list(dict.fromkeys(requests))
         ):
             self.requests[row[1]] = RequestRow(*row)
-        self.load_batches(batches)
 
     def load_batches(self, batches: Iterable[str]) -> None:
-        """Read batch rows that requests turned out to refer to."""
+        """The same for batches."""
         wanted = [batch for batch in dict.fromkeys(batches) if batch not in self.batches]
         for row in self.database.fetch(self.connection, _BATCHES, wanted):
             self.batches[row[0]] = BatchRow(*row)
