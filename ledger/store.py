@@ -24,7 +24,7 @@ from ledger.encoding import EncodedEvent, encode
 from ledger.errors import IdempotencyMismatch, VersionConflict
 from ledger.events import NewEvent, RecordedEvent
 from ledger.payloads import EncodedPayload, write_payloads
-from ledger.projections import Fact, fold
+from ledger.projections import Fact, Folds, portions
 from ledger.turns import Append, Turns
 
 __all__ = ["CHUNK", "EventStore", "Head"]
@@ -147,39 +147,43 @@ class EventStore:
                     append.guard(connection)
             _check_versions(self._database, connection, events)
             write_payloads(self._database, connection, [body for append in group for body in append.payloads])
-            for start in range(0, len(events), CHUNK):
-                last = self._write_chunk(connection, last, events[start : start + CHUNK], recorded_at)
+            for portion in portions(events, CHUNK):
+                last = self._write_portion(connection, last, portion, recorded_at)
             connection.execute(update(schema.ledger_head).values(position=last.position, hash=last.hash))
         position = first.position
         for append in group:
             append.positions = list(range(position + 1, position + len(append.events) + 1))
             position += len(append.events)
 
-    def _write_chunk(
+    def _write_portion(
         self, connection: Connection, head: Head, events: Sequence[EncodedEvent], recorded_at: int
     ) -> Head:
+        folds = Folds(self._database, connection, events)
         position, previous = head.position, head.hash
-        rows: list[tuple[Any, ...]] = []
-        facts: list[Fact] = []
-        for event in events:
-            position += 1
-            columns = (
-                position,
-                event.stream_id,
-                event.version,
-                event.event_id,
-                event.type,
-                event.schema_version,
-                event.occurred_at,
-                recorded_at,
-                event.correlation_id,
-                event.causation_id,
-            )
-            previous = chain_hash(previous, columns, event.body)
-            rows.append((*columns, event.text, event.body, previous))
-            facts.append(Fact(position, event.entity, event.version, event.occurred_at, recorded_at, event.data))
-        self._database.insert(connection, schema.events, rows)
-        fold(self._database, connection, facts)
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            # Chains and folds an event when its row is asked for: the server stores those before it meanwhile.
+            nonlocal position, previous
+            for event in events:
+                position += 1
+                columns = (
+                    position,
+                    event.stream_id,
+                    event.version,
+                    event.event_id,
+                    event.type,
+                    event.schema_version,
+                    event.occurred_at,
+                    recorded_at,
+                    event.correlation_id,
+                    event.causation_id,
+                )
+                previous = chain_hash(previous, columns, event.body)
+                yield (*columns, event.text, event.body, previous)
+                folds.apply(Fact(position, event.entity, event.version, event.occurred_at, recorded_at, event.data))
+
+        self._database.insert(connection, schema.events, rows())
+        folds.flush()
         return Head(position, previous)
 
     def _stored(self, encoded: Sequence[EncodedEvent]) -> dict[bytes, int]:

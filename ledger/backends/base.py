@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -49,8 +49,11 @@ class Database(Protocol):
         """
         ...
 
-    def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        """Bulk insert: each row has one value for every column of the table, in its order."""
+    def insert(self, connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        """Bulk insert: each row has one value for every column of the table, in its order.
+
+        Rows are taken one by one, where the database takes them so; making one must not use the connection.
+        """
         ...
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:

@@ -6,8 +6,9 @@ a chain, and leaves no two appends to deadlock. Bulk rows travel by COPY and as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any, Final
 
 import psycopg
@@ -106,17 +107,19 @@ class PostgresDatabase:
             connection.exec_driver_sql(query.format(among="= ANY(%b)"), (packed_keys(keys),)).cursor.fetchall()
         )
 
-    def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        if len(rows) < _COPY_FROM:
-            if rows:
-                connection.exec_driver_sql(statements.insert(table, _placeholder), [tuple(row) for row in rows])
+    def insert(self, connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        remaining = iter(rows)
+        few = [tuple(row) for row in islice(remaining, _COPY_FROM)]
+        if len(few) < _COPY_FROM:
+            if few:
+                connection.exec_driver_sql(statements.insert(table, _placeholder), few)
             return
         columns = ", ".join(column.name for column in table.columns)
         statement = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)"
         driver: Any = connection.connection  # psycopg's own connection: SQLAlchemy knows no COPY
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             copy.set_types(_types(table))
-            for row in rows:
+            for row in chain(few, remaining):
                 copy.write_row(row)
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
@@ -173,7 +176,7 @@ def _types(table: Table) -> list[str]:
 
 
 def _dump_bytes_quickly(connection: Any, *_: object) -> None:
-    # The driver would take its `Binary` wrapper's dumper for every bytea of a COPY, which is not among its compiled ones.
+    # For the bytea of a COPY the driver would take its `Binary` wrapper's dumper, which is not among its compiled ones.
     connection.adapters.register_dumper(bytes, BytesBinaryDumper)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -147,8 +147,8 @@ class SQLiteDatabase:
             rows += connection.exec_driver_sql(query.format(among=among), some).cursor.fetchall()
         return rows
 
-    def insert(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        _many(connection, statements.insert(table, placeholder), table, rows)
+    def insert(self, connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        _many(connection, statements.insert(table, placeholder), table, list(rows))
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         _many(connection, statements.insert_missing(table, placeholder), table, rows)

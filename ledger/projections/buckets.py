@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ledger import schema
 from ledger.projections.working_set import WorkingSet
@@ -45,8 +45,24 @@ class TagLimiter:
     def __init__(self, rows: WorkingSet) -> None:
         self._rows = rows
         self._known: dict[str, set[str]] = {}
+        self._room: dict[str, int] = {}
         self._new: list[tuple[str, str]] = []
         self._parsed: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def load(self, counted: Iterable[Mapping[str, str]]) -> None:
+        """Find out which of these requests' tag values are known already, and for how many there is room."""
+        wanted: dict[str, set[str]] = {}
+        for tags in counted:
+            for tag, value in tags.items():
+                wanted.setdefault(tag, set()).add(value)
+        column = schema.tag_values.c
+        for tag, values in wanted.items():
+            query = select(column.value).where(column.tag == tag)
+            known = self._rows.connection.scalars(query.where(column.value.in_(values))).all()
+            self._known[tag] = set(known)
+            if len(known) < len(values):
+                kept = select(func.count()).select_from(query.subquery())
+                self._room[tag] = MAX_VALUES - (self._rows.connection.scalar(kept) or 0)
 
     def scopes(self, tags: str) -> tuple[tuple[str, str], ...]:
         """Every (tag, value) that a request with these tags (JSON) counts under; ("", "") is the count of all."""
@@ -58,15 +74,12 @@ class TagLimiter:
         return scopes
 
     def _admit(self, tag: str, value: str) -> str:
-        known = self._known.get(tag)
-        if known is None:
-            table = schema.tag_values
-            query = select(table.c.value).where(table.c.tag == tag)
-            known = self._known[tag] = set(self._rows.connection.scalars(query))
+        known = self._known[tag]
         if value in known:
             return value
-        if len(known) >= MAX_VALUES:
+        if not self._room[tag]:
             return OTHER
+        self._room[tag] -= 1
         known.add(value)
         self._new.append((tag, value))
         return value

@@ -1,10 +1,11 @@
-"""The inline projections: every event of a chunk goes to the fold that knows its type, in log order."""
+"""The inline projections: every event goes to the fold that knows its type, in log order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
+import msgspec
 from sqlalchemy import Connection, select, update
 
 from ledger import events as e
@@ -20,7 +21,7 @@ from ledger.projections.rows import Fact
 from ledger.projections.usage import UsageFold
 from ledger.projections.working_set import WorkingSet
 
-__all__ = ["PROJECTIONS", "fold", "position", "register"]
+__all__ = ["PROJECTIONS", "Folds", "fold", "portions", "position", "register"]
 
 PROJECTIONS: Final = {"requests": 1, "batches": 1, "usage": 1}
 """Name → version; a release that folds differently raises the version, and `rebuild` is due."""
@@ -32,6 +33,7 @@ _CHANGING_A_BATCH: Final = {cls for name, cls in e.CATALOGUE.items() if name.sta
 _CHANGING_A_REQUEST: Final = {
     cls for name, cls in e.CATALOGUE.items() if name.startswith(("request.", "cache_usage."))
 } - _OPENING
+_COUNTING: Final = _CHANGING_A_REQUEST - {e.RequestBatched, e.RequestRetryScheduled}
 _NAMING_A_BATCH: Final = {cls for cls in e.CATALOGUE.values() if "batch_id" in cls.__struct_fields__}
 
 
@@ -46,33 +48,64 @@ def position(connection: Connection) -> int:
     return min(connection.scalars(select(schema.projections.c.position)), default=0)
 
 
+class Said(Protocol):
+    """What can be told of an event before it has its place in the log."""
+
+    @property
+    def entity(self) -> str:
+        """The stream id without its category."""
+        ...
+
+    @property
+    def data(self) -> e.EventData:
+        """The event's body."""
+        ...
+
+
+S = TypeVar("S", bound=Said)
+
+
+def portions(events: Sequence[S], most: int) -> Iterator[Sequence[S]]:
+    """Cut into pieces of at most `most` events, each of which may be folded at once.
+
+    A piece ends where a price book is adopted: that moves what is stored, so all before it has to be.
+    """
+    start = 0
+    for at, event in enumerate(events, start=1):
+        if at - start == most or isinstance(event.data, e.PriceBookAdopted):
+            yield events[start:at]
+            start = at
+    if start < len(events):
+        yield events[start:]
+
+
 def fold(database: Database, connection: Connection, facts: Sequence[Fact]) -> None:
     """Bring every projection from the fact before the first to the last, within the caller's transaction."""
-    done = 0
-    for at, fact in enumerate(facts):
-        if isinstance(fact.data, e.PriceBookAdopted):  # moves what is stored, so that has to be all until here
-            _fold_chunk(database, connection, facts[done:at])
-            adopt(WorkingSet(database, connection), fact, fact.data)
-            done = at + 1
-    _fold_chunk(database, connection, facts[done:])
-    connection.execute(update(schema.projections).values(position=facts[-1].position))
+    for portion in portions(facts, len(facts)):
+        folds = Folds(database, connection, portion)
+        for fact in portion:
+            folds.apply(fact)
+        folds.flush()
 
 
-def _fold_chunk(database: Database, connection: Connection, facts: Sequence[Fact]) -> None:
-    if facts:
-        _Chunk(database, connection).fold(facts)
+class Folds:
+    """All folds over one portion of the log (see `portions`).
 
+    Making one reads everything that the portion needs; `apply` decides, and touches no database, so that it can go
+    on while the database is busy with something else; `flush` writes.
+    """
 
-class _Chunk:
-    """The folds over one working set, wired together."""
-
-    def __init__(self, database: Database, connection: Connection) -> None:
+    def __init__(self, database: Database, connection: Connection, events: Sequence[Said]) -> None:
+        self._connection = connection
         self._rows = WorkingSet(database, connection)
         self._tags = TagLimiter(self._rows)
         self._prices = PriceKeys(self._rows)
         self._outcomes = OutcomeRollup(self._rows, self._tags)
         self._usage = UsageFold(self._rows, self._tags, self._prices, self._outcomes)
         self._handlers = self._route()
+        self._adopted: list[tuple[Fact, e.PriceBookAdopted]] = []
+        self._position = 0
+        self._load(events)
 
     def _route(self) -> dict[type[e.EventData], Handler]:
         requests = RequestFold(self._rows, self._outcomes)
@@ -100,32 +133,55 @@ class _Chunk:
             e.BatchCancelRequested: batches.cancel_requested,
             e.BatchFailed: batches.failed,
             e.BatchDuplicateDetected: batches.duplicate_detected,
+            e.PriceBookAdopted: self._adopt,
             e.ConfigChanged: _nothing,
             e.ConfigRejected: _nothing,
         }
 
-    def fold(self, facts: Sequence[Fact]) -> None:
-        self._load(facts)
-        for fact in facts:
-            try:
-                self._handlers[type(fact.data)](fact, fact.data)
-            except KeyError as missing:
-                raise LedgerCorrupt(
-                    f"event {fact.position} ({fact.data.TYPE}) speaks of {missing}, which no event before it made"
-                ) from missing
+    def _load(self, events: Sequence[Said]) -> None:
+        rows = self._rows
+        rows.load_requests(event.entity for event in events if event.data.__class__ in _CHANGING_A_REQUEST)
+        batches = {event.entity for event in events if event.data.__class__ in _CHANGING_A_BATCH}
+        naming: list[Any] = [event.data for event in events if event.data.__class__ in _NAMING_A_BATCH]
+        batches.update(data.batch_id for data in naming)
+        batches.update(row.batch_id for row in rows.requests.values() if row.batch_id)
+        rows.load_batches(batch for batch in batches if batch)
+        self._tags.load(self._counted_tags(events))
+        self._prices.load({event.data.provider for event in events if isinstance(event.data, e.CacheUsageRecorded)})
+
+    def _counted_tags(self, events: Sequence[Said]) -> Iterator[Mapping[str, str]]:
+        recorded = {event.entity: event.data.tags for event in events if isinstance(event.data, e.RequestRecorded)}
+        stored: set[str] = set()
+        for entity in {event.entity for event in events if event.data.__class__ in _COUNTING}:
+            if entity in recorded:
+                yield recorded[entity]
+            elif entity in self._rows.requests:
+                stored.add(self._rows.requests[entity].tags)
+        yield from map(msgspec.json.decode, stored)
+
+    def apply(self, fact: Fact) -> None:
+        """The next event of the portion, now in its place. Raises `LedgerCorrupt` if it cannot follow the log."""
+        try:
+            self._handlers[fact.data.__class__](fact, fact.data)
+        except KeyError as missing:
+            raise LedgerCorrupt(
+                f"event {fact.position} ({fact.data.TYPE}) speaks of {missing}, which no event before it made"
+            ) from missing
+        self._position = fact.position
+
+    def flush(self) -> None:
+        """Write what the portion changed, and how far the projections are."""
         self._usage.flush()
         self._outcomes.flush()
         self._prices.flush()
         self._tags.flush()
         self._rows.flush()
+        for fact, data in self._adopted:
+            adopt(self._rows, fact, data)
+        self._connection.execute(update(schema.projections).values(position=self._position))
 
-    def _load(self, facts: Sequence[Fact]) -> None:
-        self._rows.load_requests(fact.entity for fact in facts if fact.data.__class__ in _CHANGING_A_REQUEST)
-        batches = {fact.entity for fact in facts if fact.data.__class__ in _CHANGING_A_BATCH}
-        naming: list[Any] = [fact.data for fact in facts if fact.data.__class__ in _NAMING_A_BATCH]
-        batches.update(data.batch_id for data in naming)
-        batches.update(row.batch_id for row in self._rows.requests.values() if row.batch_id)
-        self._rows.load_batches(batch for batch in batches if batch)
+    def _adopt(self, fact: Fact, data: e.PriceBookAdopted) -> None:
+        self._adopted.append((fact, data))
 
 
 def _nothing(_fact: Fact, _data: e.EventData) -> None:

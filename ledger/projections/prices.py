@@ -57,6 +57,10 @@ class PriceKeys:
         self._touched: dict[int, PriceKey] = {}
         self._placed: dict[tuple[PriceKey, int], tuple[int, int]] = {}
 
+    def load(self, providers: Iterable[str]) -> None:
+        """Read the books in force for these providers."""
+        self._books = {provider: stored_book(self._rows.connection, provider) for provider in providers}
+
     def place(self, key: PriceKey, at: datetime, micros: int) -> tuple[int, int]:
         """(price key id, epoch) of usage billed at that instant; the epoch is `UNPRICED` where no row prices it.
 
@@ -81,7 +85,7 @@ class PriceKeys:
         return {(identity, at): self._epoch(keys[identity], from_micros(at)) for identity, at in wanted}
 
     def _epoch(self, key: PriceKey, at: datetime) -> int:
-        if key.provider not in self._books:
+        if key.provider not in self._books:  # only of keys met in earlier chunks, while writing
             self._books[key.provider] = stored_book(self._rows.connection, key.provider)
         book = self._books[key.provider]
         return _stored(book.epoch(key, at) if book is not None else None)
