@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Column, Connection, Select, func, select
 
 from ledger import schema
 from ledger.clock import from_micros, to_micros
@@ -93,7 +93,9 @@ def requests(
 ) -> Iterator[RequestRow]:
     """Requests in the order they were recorded, beyond `after` (a request's `seq`), or the other way round."""
     query = _chosen(select_requests(), key, statuses, batch_id)
-    for row in _paged(ledger, query, schema.requests.c.seq, after, limit, newest_first):
+    # Both tables are bounded: Postgres infers no inequality, and would read the other one from its start.
+    seqs = (schema.requests.c.seq, schema.request_states.c.seq)
+    for row in _paged(ledger, query, seqs, after, limit, newest_first):
         yield RequestRow(*row)
 
 
@@ -124,7 +126,7 @@ def batches(
     ledger: Ledger, *, after: int = 0, limit: int | None = None, newest_first: bool = False
 ) -> Iterator[BatchRow]:
     """Batches in the order they were planned, beyond `after` (a batch's `seq`), or the other way round."""
-    for row in _paged(ledger, select(schema.batches), schema.batches.c.seq, after, limit, newest_first):
+    for row in _paged(ledger, select(schema.batches), (schema.batches.c.seq,), after, limit, newest_first):
         yield BatchRow(*row)
 
 
@@ -147,7 +149,7 @@ def stored_events(
     """Events in log order beyond a position, or the other way round; their data as it was written."""
     table = schema.events
     query = select(table) if stream is None else select(table).where(table.c.stream_id == stream)
-    for row in _paged(ledger, query, table.c.position, after, limit, newest_first):
+    for row in _paged(ledger, query, (table.c.position,), after, limit, newest_first):
         yield StoredEvent(
             position=row.position,
             stream_id=row.stream_id,
@@ -166,10 +168,16 @@ def stored_events(
 
 
 def _paged(
-    ledger: Ledger, query: Select[*tuple[Any, ...]], seq: Any, after: int, limit: int | None, newest_first: bool
+    ledger: Ledger,
+    query: Select[*tuple[Any, ...]],
+    seqs: Sequence[Column[int]],
+    after: int,
+    limit: int | None,
+    newest_first: bool,
 ) -> Iterator[Any]:
-    place = list(query.selected_columns.keys()).index(seq.name)
-    query = query.where(seq > after).order_by(seq.desc() if newest_first else seq)
+    """Rows in the order of the first of `seqs`; every one of them is the same number."""
+    place = list(query.selected_columns.keys()).index(seqs[0].key)
+    query = query.where(*(seq > after for seq in seqs)).order_by(seqs[0].desc() if newest_first else seqs[0])
     page = query
     left = limit
     while left is None or left > 0:
@@ -180,7 +188,7 @@ def _paged(
         if len(rows) < size:
             return
         last = rows[-1][place]
-        page = query.where(seq < last if newest_first else seq > last)
+        page = query.where(*(seq < last if newest_first else seq > last for seq in seqs))
         left = None if left is None else left - len(rows)
 
 
@@ -234,7 +242,7 @@ def billed_items(ledger: Ledger, request_ids: Sequence[str]) -> dict[str, list[B
     )
     with ledger.read() as connection:
         keys = {key_id: PriceKey(*fields) for key_id, *fields in connection.execute(select(schema.price_keys)).all()}
-        books = {key.provider: stored_book(connection, key.provider) for key in keys.values()}
+        books = {name: stored_book(connection, name) for name in {key.provider for key in keys.values()}}
         stored = connection.execute(query).all()
     return {
         request_id: [_billed(item, keys, books) for item in msgspec.json.decode(usage)]

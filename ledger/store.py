@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from ledger import schema
 from ledger.backends import Database, DuplicateRow
@@ -149,7 +149,7 @@ class EventStore:
             write_payloads(self._database, connection, [body for append in group for body in append.payloads])
             for portion in portions(events, CHUNK):
                 last = self._write_portion(connection, last, portion, recorded_at)
-            connection.execute(update(schema.ledger_head).values(position=last.position, hash=last.hash))
+            connection.execute(_MOVE_HEAD, {"to": last.position, "tip": last.hash})
         position = first.position
         for append in group:
             append.positions = list(range(position + 1, position + len(append.events) + 1))
@@ -240,10 +240,13 @@ def _uuid(value: bytes | None) -> UUID | None:
     return UUID(bytes=value) if value is not None else None
 
 
+_HEAD: Final = select(schema.ledger_head.c.position, schema.ledger_head.c.hash)
+_LOCKED_HEAD: Final = _HEAD.with_for_update()
+_MOVE_HEAD: Final = update(schema.ledger_head).values(position=bindparam("to"), hash=bindparam("tip"))
+
+
 def _head(connection: Connection, *, lock: bool = False) -> Head:
-    query = select(schema.ledger_head.c.position, schema.ledger_head.c.hash)
-    row = connection.execute(query.with_for_update() if lock else query).one()
-    return Head(row.position, row.hash)
+    return Head(*connection.execute(_LOCKED_HEAD if lock else _HEAD).one())
 
 
 _VERSIONS: Final = "SELECT stream_id, max(version) FROM events WHERE stream_id {among} GROUP BY stream_id"

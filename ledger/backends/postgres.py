@@ -176,7 +176,7 @@ def _types(table: Table) -> list[str]:
 
 
 def _dump_bytes_quickly(connection: Any, *_: object) -> None:
-    # For the bytea of a COPY the driver would take its `Binary` wrapper's dumper, which is not among its compiled ones.
+    # For the bytea of a COPY the driver would take its `Binary` wrapper's dumper, which is not a compiled one.
     connection.adapters.register_dumper(bytes, BytesBinaryDumper)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from ledger import events as e
 from ledger import schema
@@ -25,6 +25,8 @@ __all__ = ["PROJECTIONS", "Folds", "fold", "portions", "position", "register"]
 
 PROJECTIONS: Final = {"requests": 1, "batches": 1, "usage": 1}
 """Name → version; a release that folds differently raises the version, and `rebuild` is due."""
+
+_MOVE_CHECKPOINTS: Final = update(schema.projections).values(position=bindparam("to"))
 
 Handler = Callable[[Fact, Any], None]
 
@@ -178,7 +180,7 @@ class Folds:
         self._rows.flush()
         for fact, data in self._adopted:
             adopt(self._rows, fact, data)
-        self._connection.execute(update(schema.projections).values(position=self._position))
+        self._connection.execute(_MOVE_CHECKPOINTS, {"to": self._position})
 
     def _adopt(self, fact: Fact, data: e.PriceBookAdopted) -> None:
         self._adopted.append((fact, data))

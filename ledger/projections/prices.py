@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, Integer, cast, delete, func, insert, literal, select, update
 
 from ledger import schema
+from ledger.backends.statements import columns
 from ledger.clock import from_micros, to_micros
 from ledger.events import PriceBookAdopted
 from ledger.pricing import PriceBook, PriceKey
@@ -22,6 +23,7 @@ from ledger.projections.working_set import WorkingSet
 __all__ = ["UNPRICED", "PriceKeys", "adopt", "price_key_id", "stored_book"]
 
 _MICROS: Final = 1_000_000
+_KEYS: Final = f"SELECT {columns(schema.price_keys)} FROM price_keys WHERE id {{among}}"  # noqa: S608
 
 UNPRICED: Final = -1
 """What stands for an epoch where no row of the book prices the usage."""
@@ -79,8 +81,7 @@ class PriceKeys:
         wanted = list(places)
         keys = dict(self._touched)
         missing = {identity for identity, _ in wanted} - keys.keys()
-        table = schema.price_keys
-        for identity, *fields in self._rows.connection.execute(select(table).where(table.c.id.in_(missing))).all():
+        for identity, *fields in self._rows.database.fetch(self._rows.connection, _KEYS, list(missing)):
             keys[identity] = PriceKey(*fields)
         return {(identity, at): self._epoch(keys[identity], from_micros(at)) for identity, at in wanted}
 
