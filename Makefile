@@ -8,7 +8,7 @@ WITH_DATABASE    := tests/unit/ledger tests/unit/scheduler tests/contract tests/
 WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-postgres lint format bench constraints clean
+.PHONY: help demo test test-postgres soak lint format bench constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/
 test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Postgres
 	@$(BIN)/python -m pytest -n 2 --database postgres $(WITH_DATABASE) $(addprefix --ignore=,$(WITHOUT_DATABASE))
 
+soak: $(READY) ## Run the long tests: every tampering, 200,000 tailed events
+	@$(BIN)/python -m pytest -m soak -n 2 --durations=0
+
 lint: $(READY) ## Format check, lint, types, layering
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -40,7 +43,7 @@ format: $(READY) ## Format the tree and apply safe lint fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Measure bulk appends as ratios against the bare driver in the same run
+bench: $(READY) ## Measure against the bare driver, eventsourcing and the bare SDK; write docs/benchmarks.md
 	@$(BIN)/python -m bench
 
 constraints: $(READY) ## Pin what is installed now into constraints.txt (names and versions only)

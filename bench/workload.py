@@ -6,8 +6,10 @@ recorded behind their answer (recorded, succeeded, usage in one go).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from random import Random
 from typing import Final
 from uuid import UUID
@@ -19,7 +21,7 @@ from ledger import events as e
 from ledger.clock import to_micros
 from ledger.ids import derive
 
-__all__ = ["EVENTS_PER_ROUND", "START", "appends"]
+__all__ = ["START", "appends", "events_in", "regrouped", "singles"]
 
 START: Final = datetime(2025, 11, 1, tzinfo=UTC)
 YEAR: Final = timedelta(days=365)
@@ -31,11 +33,6 @@ MODELS: Final = (
     "claude-opus-4-8",
     "claude-opus-5-5",
 )
-BATCH: Final = 1500
-CALLS: Final = 2000
-EVENTS_PER_ROUND: Final = BATCH * 4 + 3 + CALLS * 3
-"""One batch with its life, and as many events of calls."""
-
 _HASH: Final = "5e" * 32
 _PAGE: Final = 500
 
@@ -54,15 +51,55 @@ class _Ids:
         return UUID(int=head | self._random.getrandbits(62))
 
 
+class _Round(msgspec.Struct, frozen=True):
+    """One batch of so many items, and so many calls."""
+
+    batch: int
+    calls: int
+
+    @property
+    def events(self) -> int:
+        return self.batch * 4 + 3 + self.calls * 3
+
+
+_WHOLE: Final = _Round(1500, 2000)
+
+
+def events_in(events: int) -> int:
+    """How many events at least so many come to: whole rounds, or one small round."""
+    size = _round(events).events
+    return -(-events // size) * size
+
+
+def _round(events: int) -> _Round:
+    share = min(1.0, events / _WHOLE.events)
+    return _Round(math.ceil(_WHOLE.batch * share), math.ceil(_WHOLE.calls * share))
+
+
 def appends(events: int, seed: int = 0) -> Iterator[list[NewEvent]]:
     """At least `events` events, as the lists that an application would append, spread over one year."""
     random = Random(seed)
     ids = _Ids(random)
-    rounds = -(-events // EVENTS_PER_ROUND)
+    each = _round(events)
+    rounds = events_in(events) // each.events
     for number in range(rounds):
         ids.now = START + YEAR * number / rounds
-        yield from _batch(ids, random)
-        yield from _calls(ids, random)
+        yield from _batch(ids, random, each.batch)
+        yield from _calls(ids, random, each.calls)
+
+
+def regrouped(lists: Iterable[list[NewEvent]], size: int) -> Iterator[list[NewEvent]]:
+    """The same events in the same order, as the lists of a bulk loader."""
+    flow = chain.from_iterable(lists)
+    while events := list(islice(flow, size)):
+        yield events
+
+
+def singles(count: int, seed: int = 1) -> list[NewEvent]:
+    """Events that have nothing to do with each other: requests that are recorded one by one."""
+    random = Random(seed)
+    ids = _Ids(random)
+    return [_recorded(ids, random, ids.new(), "standard") for _ in range(count)]
 
 
 def _usage(random: Random) -> msgspec.Raw:
@@ -102,7 +139,7 @@ def _answer(
 ) -> tuple[NewEvent, NewEvent]:
     stream = e.request_stream(str(request))
     processing: e.Processing = "standard" if batch is None else "batch"
-    place = {"batch_id": str(batch), "batch_index": index} if batch is not None else {}
+    batch_id = str(batch) if batch is not None else None
     succeeded = e.RequestSucceeded(
         model=model,
         result=_HASH,
@@ -110,7 +147,8 @@ def _answer(
         processing=processing,
         stop_reason="end_turn",
         message_id="msg_1",
-        **place,
+        batch_id=batch_id,
+        batch_index=index,
     )
     usage = e.CacheUsageRecorded(
         role="result",
@@ -119,7 +157,8 @@ def _answer(
         processing=processing,
         billed_at=ids.now,
         usage=_usage(random),
-        **place,
+        batch_id=batch_id,
+        batch_index=index,
     )
     names = (
         (derive(batch, index or 0, "outcome"), derive(batch, index or 0, "usage"))
@@ -132,8 +171,8 @@ def _answer(
     )
 
 
-def _batch(ids: _Ids, random: Random) -> Iterator[list[NewEvent]]:
-    requests = [ids.new() for _ in range(BATCH)]
+def _batch(ids: _Ids, random: Random, size: int) -> Iterator[list[NewEvent]]:
+    requests = [ids.new() for _ in range(size)]
     recorded = [_recorded(ids, random, request, "batch") for request in requests]
     yield recorded
     batch, stream = ids.new(), e.batch_stream
@@ -141,8 +180,8 @@ def _batch(ids: _Ids, random: Random) -> Iterator[list[NewEvent]]:
         provider="anthropic",
         api_version="2026-10-21",
         betas=(),
-        request_count=BATCH,
-        size=BATCH * 3_000,
+        request_count=size,
+        size=size * 3_000,
         reason="count",
         policy=msgspec.Raw(b"{}"),
     )
@@ -166,8 +205,8 @@ def _batch(ids: _Ids, random: Random) -> Iterator[list[NewEvent]]:
         nonce=batch.hex[:16],
     )
     yield [NewEvent(stream(str(batch)), 2, submitted, ids.new(), ids.now, batch)]
-    for start in range(0, BATCH, _PAGE):
-        page = range(start, min(start + _PAGE, BATCH))
+    for start in range(0, size, _PAGE):
+        page = range(start, min(start + _PAGE, size))
         models = [
             event.data.model for event in recorded[start : start + _PAGE] if isinstance(event.data, e.RequestRecorded)
         ]
@@ -176,14 +215,14 @@ def _batch(ids: _Ids, random: Random) -> Iterator[list[NewEvent]]:
             for index, model in zip(page, models, strict=True)
             for event in _answer(ids, random, requests[index], model, 3, batch, index)
         ]
-    collected = e.BatchResultsCollected(lines=BATCH)
+    collected = e.BatchResultsCollected(lines=size)
     yield [NewEvent(stream(str(batch)), 3, collected, ids.new(), ids.now, batch)]
 
 
-def _calls(ids: _Ids, random: Random) -> Iterator[list[NewEvent]]:
-    for _ in range(0, CALLS, _PAGE):
+def _calls(ids: _Ids, random: Random, size: int) -> Iterator[list[NewEvent]]:
+    for start in range(0, size, _PAGE):
         events: list[NewEvent] = []
-        for _ in range(_PAGE):
+        for _ in range(min(_PAGE, size - start)):
             request = ids.new()
             recorded = _recorded(ids, random, request, "standard")
             assert isinstance(recorded.data, e.RequestRecorded)

@@ -1,101 +1,64 @@
-"""Projections made anew from the log, and held against it."""
+"""Projections made anew from the log, while everybody goes on appending and reading.
+
+    beside the ledger   fold the log into tables of one's own, portion by portion, until little is left
+    under the lock      fold the rest, put right every row of the ledger that is not as folded, move the checkpoints
+
+Readers see the old rows or the new ones, never something between. A process that dies on the way leaves the
+projections as they were, and nothing behind that the next rebuild would not clear away.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from itertools import zip_longest
-from pathlib import Path
-from typing import Any
+from typing import Final
 
-from sqlalchemy import Connection, Table, delete, select
-
-from ledger import schema
-from ledger.backends import Database, open_database
-from ledger.projections import PROJECTIONS, fold, register
-from ledger.store import CHUNK, as_fact
+from ledger import replay
+from ledger.backends import Database
+from ledger.differences import differences
+from ledger.projections import fold
+from ledger.replay import Progress, facts_after, head, silent
+from ledger.shadow import Shadow, beside
+from ledger.upcast import check_chain
 
 __all__ = ["Progress", "differences", "rebuild"]
 
-Progress = Callable[[int, int], None]
-"""Called with (events done, events in all)."""
+ROUNDS: Final = 10
+"""How often to go after a log that keeps growing by more than a portion, before making it wait."""
 
 
-def rebuild(database: Database, progress: Progress = lambda _done, _total: None) -> int:
-    """Empty every projection and fold the whole log into it, in one transaction. Returns the events folded.
+def rebuild(database: Database, progress: Progress = silent) -> int:
+    """Make every projection anew. Returns the events folded.
 
-    Appends wait meanwhile. A process that dies here leaves the projections as they were.
+    Raises `DatabaseUnusable`, everything left as it was, where another rebuild is under way, where the database
+    takes no tables of one's own, and where somebody keeps the ledger locked.
     """
-    with database.write() as connection:
-        for table in (*schema.PROJECTION_TABLES, schema.projections):
-            connection.execute(delete(table))
-        register(database, connection)
-        return _fold_log(connection, database, connection, progress)
+    check_chain()
+    with beside(database) as shadow:
+        done = _catch_up(shadow, progress)
+        shadow.lock()
+        while (further := _fold_next(shadow, done, progress)) != done:
+            done = further
+        shadow.switch()
+    return done
 
 
-def differences(database: Database, progress: Progress = lambda _done, _total: None) -> list[str]:
-    """Where the stored projections are not what the log amounts to; empty if they are. One line per table."""
-    with _scratch() as copy, database.read() as log:
-        with copy.write() as connection:
-            _fold_log(log, copy, connection, progress)
-        with copy.read() as connection:
-            found = [
-                line
-                for table in schema.PROJECTION_TABLES
-                if (line := _first_difference(table, log, connection)) is not None
-            ]
-        stored = {name: (version, at) for name, version, at, _ in log.execute(select(schema.projections))}
-        head = log.scalar(select(schema.ledger_head.c.position))
-        if stored != {name: (version, head) for name, version in PROJECTIONS.items()}:
-            found.append("projections: the checkpoints do not stand at the head of the log; run `llm-ledger rebuild`")
-        return found
-
-
-def _fold_log(log: Connection, target: Database, connection: Connection, progress: Progress) -> int:
-    total = int(log.scalar(select(schema.ledger_head.c.position)) or 0)
-    column = schema.events.c
+def _catch_up(shadow: Shadow, progress: Progress) -> int:
+    """Fold without the lock until less than a portion is left. Returns how far that went."""
     done = 0
-    while True:
-        query = select(schema.events).where(column.position > done).order_by(column.position).limit(CHUNK)
-        rows = log.execute(query).all()
-        if not rows:
-            return done
-        fold(target, connection, [as_fact(row) for row in rows])
-        done = int(rows[-1].position)
-        progress(done, total)
+    for _ in range(ROUNDS):
+        goal = head(shadow.connection)
+        if goal - done < replay.PORTION:
+            break
+        while done < goal:
+            done = _fold_next(shadow, done, progress)
+            shadow.pause()
+    return done
 
 
-@contextmanager
-def _scratch() -> Iterator[Database]:
-    """An empty set of projection tables outside the ledger, on disk: they may be larger than memory."""
-    with tempfile.TemporaryDirectory(prefix="llm-ledger-") as folder:
-        database = open_database(f"sqlite:///{Path(folder) / 'projections.db'}")
-        try:
-            with database.write() as connection:
-                schema.metadata.create_all(
-                    connection, tables=[*schema.PROJECTION_TABLES, schema.projections], checkfirst=False
-                )
-                register(database, connection)
-            yield database
-        finally:
-            database.close()
-
-
-def _first_difference(table: Table, stored: Connection, folded: Connection) -> str | None:
-    missing = object()
-    with closing(_rows(table, stored)) as here_rows, closing(_rows(table, folded)) as there_rows:
-        for here, there in zip_longest(here_rows, there_rows, fillvalue=missing):
-            if here != there:
-                which = there if here is missing else here
-                key = ", ".join(str(value) for value in which[: len(table.primary_key.columns)])  # type: ignore[index]
-                what = "is missing" if here is missing else "should not be" if there is missing else "differs"
-                return f"{table.name}: row ({key}) {what}; the log says otherwise"
-    return None
-
-
-def _rows(table: Table, connection: Connection) -> Generator[tuple[Any, ...]]:
-    query = select(table).order_by(*table.primary_key.columns)
-    with connection.execute(query.execution_options(yield_per=CHUNK)) as result:
-        for row in result:
-            yield tuple(row)
+def _fold_next(shadow: Shadow, done: int, progress: Progress) -> int:
+    """Fold one portion. Returns where it ends: where it began at the end of the log."""
+    facts = facts_after(shadow.connection, done)
+    if not facts:
+        return done
+    fold(shadow.database, shadow.connection, facts)
+    progress(facts[-1].position, head(shadow.connection))
+    return facts[-1].position

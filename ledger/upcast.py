@@ -27,16 +27,21 @@ def check_chain() -> None:
     for name, current in SCHEMA_VERSIONS.items():
         for version in range(1, current):
             if (name, version) not in UPCASTERS:
-                raise LedgerCorrupt(f"no upcaster from version {version} of {name}")
+                raise LedgerCorrupt(
+                    f"no upcaster from version {version} of {name}: it cannot read older events; "
+                    "install a complete llm-ledger"
+                )
 
 
 def upcast(event_type: str, version: int, body: Body) -> Body:
-    """The body at the current schema version."""
+    """The body at the current schema version. Raises `LedgerCorrupt` for one that this release does not know."""
     current = SCHEMA_VERSIONS.get(event_type)
     if current is None or version > current:
         raise LedgerCorrupt(
             f"event {event_type} version {version} is from a newer llm-ledger; upgrade this installation"
         )
+    if version < 1:
+        raise LedgerCorrupt(f"event {event_type} has version {version}, and versions begin at 1")
     for step in range(version, current):
         body = UPCASTERS[event_type, step](body)
     return body

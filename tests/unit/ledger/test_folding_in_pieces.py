@@ -38,7 +38,7 @@ def test_pieces_of_any_size_fold_to_the_same(script: list[Step], sizes: list[int
 @given(steps(), st.sampled_from([1, 2, 7, 2000]))
 def test_a_rebuild_gives_the_same(script: list[Step], chunk: int) -> None:
     with bare_ledger() as ledger, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ledger.rebuild.CHUNK", chunk)
+        patch.setattr("ledger.replay.PORTION", chunk)
         events = play(script)
         ledger.append(events)
         before = dump(ledger.database)

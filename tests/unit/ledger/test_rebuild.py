@@ -67,7 +67,7 @@ def test_a_rebuild_that_dies_leaves_the_projections_as_they_were(mixed: Ledger) 
 
 
 def test_progress_is_told_chunk_by_chunk(mixed: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.rebuild.CHUNK", 30)
+    monkeypatch.setattr("ledger.replay.PORTION", 30)
     told: list[tuple[int, int]] = []
     count = rebuild(mixed.database, lambda done, total: told.append((done, total)))
     assert [total for _, total in told] == [count] * len(told)
