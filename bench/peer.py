@@ -132,5 +132,5 @@ def _environment(url: str) -> dict[str, str]:
 def _even_out(application: Any) -> None:
     """Its one idle connection, which is the one it writes with, gets the settings of ours."""
     with application.factory.datastore.get_connection(commit=True) as connection:
-        for pragma in ("synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536"):
+        for pragma in ("synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536", "wal_autocheckpoint=8000"):
             connection.cursor().execute(f"PRAGMA {pragma}")

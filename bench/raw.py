@@ -66,7 +66,13 @@ def _inserter(url: str) -> AbstractContextManager[_Inserter]:
 def _sqlite(url: str) -> Iterator[_Inserter]:
     """One connection with our own pragmas; threads take turns, which is the best that SQLite can do."""
     connection: Any = driver.connect(make_url(url).database, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "temp_store=MEMORY",
+        "cache_size=-65536",
+        "wal_autocheckpoint=8000",
+    ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     connection.execute(str(CreateTable(schema.events).compile(dialect=sqlite.dialect())))
     statement = f"INSERT INTO events VALUES ({', '.join('?' * _WIDTH)})"

@@ -11,5 +11,7 @@ from __future__ import annotations
 from ledger.errors import LedgerError
 from ledger.events import NewEvent, RecordedEvent
 from ledger.ledger import Ledger
+from ledger.shared import shared_writer
+from ledger.writer import Writer
 
-__all__ = ["Ledger", "LedgerError", "NewEvent", "RecordedEvent"]
+__all__ = ["Ledger", "LedgerError", "NewEvent", "RecordedEvent", "Writer", "shared_writer"]

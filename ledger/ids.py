@@ -9,6 +9,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from ledger.clock import Clock, SystemClock, to_micros
+from ledger.forks import survives_forks
 
 __all__ = ["IdFactory", "derive"]
 
@@ -31,6 +32,7 @@ class IdFactory:
         self._random_bytes = random_bytes
         self._lock = threading.Lock()
         self._last_tick = 0
+        survives_forks(self)
 
     def new(self) -> UUID:
         """A fresh id, greater than every earlier one of this factory."""
@@ -40,6 +42,14 @@ class IdFactory:
             self._last_tick = tick = max(tick, self._last_tick + 1)
         random = int.from_bytes(self._random_bytes(8)) & _RANDOM_62
         return UUID(int=(tick >> 12 << _TIME_SHIFT) | _VERSION_7 | ((tick & 0xFFF) << 64) | _VARIANT | random)
+
+    def before_fork(self) -> None:
+        """Nothing: the random bits keep the ids of parent and child apart."""
+
+    def after_fork(self, *, child: bool) -> None:
+        """A lock that another thread held belongs to the parent."""
+        if child:
+            self._lock = threading.Lock()
 
 
 def derive(parent: UUID, *names: str | int) -> UUID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -13,12 +14,17 @@ from ledger import upcast
 from ledger.backends import Database, open_database
 from ledger.clock import Clock, SystemClock
 from ledger.events import NewEvent, RecordedEvent
+from ledger.forks import survives_forks
 from ledger.ids import IdFactory
+from ledger.intake import take_in
 from ledger.migrate import ensure_schema
 from ledger.payloads import EncodedPayload, read_payload
 from ledger.prices import adopt_packaged_prices
-from ledger.settings import LedgerSettings
+from ledger.settings import LedgerSettings, SpoolSettings
+from ledger.spool import Spool, spool_base
 from ledger.store import EventStore, Head
+from ledger.turns import Append
+from ledger.writer import Writer
 
 __all__ = ["Ledger"]
 
@@ -34,6 +40,9 @@ class Ledger:
         self.clock = clock or SystemClock()
         self.ids = ids or IdFactory(self.clock)
         self._store = EventStore(database, self.clock)
+        self._writer: Writer | None = None
+        self._making = threading.Lock()
+        survives_forks(self)
 
     @classmethod
     def open(
@@ -46,7 +55,8 @@ class Ledger:
     ) -> Self:
         """Open the ledger at `url`, by default at `LLM_LEDGER_DATABASE_URL`.
 
-        An absent SQLite ledger is created if `create`. Raises `ConfigurationError` or `DatabaseUnusable`.
+        An absent SQLite ledger is created if `create`. What earlier processes spooled is taken in. Raises
+        `ConfigurationError` or `DatabaseUnusable`.
         """
         upcast.check_chain()
         database = open_database(url or LedgerSettings.from_env().database_url)
@@ -55,6 +65,7 @@ class Ledger:
             ensure_schema(database, create=create and database.dialect == "sqlite")
             ledger = cls(database, clock=clock, ids=ids)
             adopt_packaged_prices(ledger)
+            take_in(ledger, spool_base(database.url, SpoolSettings.from_env()))
         except BaseException:
             database.close()
             raise
@@ -69,6 +80,19 @@ class Ledger:
     ) -> list[int]:
         """Append events, all or none: see `EventStore.append`."""
         return self._store.append(events, payloads=payloads, guard=guard)
+
+    def append_all(self, appends: Sequence[Append]) -> None:
+        """Decide many appends, each for itself: see `EventStore.append_all`."""
+        self._store.append_all(appends)
+
+    @property
+    def writer(self) -> Writer:
+        """A thread that appends for all others of this process: started when it is first used, flushed by `close`."""
+        with self._making:
+            if self._writer is None or self._writer.closed:
+                spool = Spool.at(self.database.url, SpoolSettings.from_env())
+                self._writer = Writer(lambda: self, spool, clock=self.clock)
+            return self._writer
 
     def events(
         self,
@@ -95,8 +119,21 @@ class Ledger:
         return self.database.read()
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Write what was handed to the writer, and give back every connection."""
+        if self._writer is not None:
+            self._writer.close()
         self.database.close()
+
+    def before_fork(self) -> None:
+        """Come to rest before this process is forked, as far as its database needs that."""
+        self.database.before_fork()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on; in the child with connections, locks and a queue of its own."""
+        self.database.after_fork(child=child)
+        if child:
+            self._making = threading.Lock()
+            self._store = EventStore(self.database, self.clock)
 
     def __enter__(self) -> Self:
         return self

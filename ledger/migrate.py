@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, func, inspect, select, text
 
 from ledger import projections, schema
 from ledger.backends import Database
@@ -25,11 +25,13 @@ def script_location() -> Path:
 def schema_revision(connection: Connection) -> str | None:
     """The revision a database is at, None if it is empty. `DatabaseUnusable` if it holds something else."""
     tables = set(inspect(connection).get_table_names())
-    # A downgrade to nothing leaves Alembic's own table, empty.
-    if tables == {"alembic_version"} or tables >= {"alembic_version", "ledger_head"}:
+    revision = None
+    if "alembic_version" in tables:
         revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if tables >= {"alembic_version", "ledger_head"}:
         return str(revision) if revision else None
-    if tables:
+    # A downgrade to nothing leaves Alembic's own table, empty.
+    if revision or tables - {"alembic_version"}:
         shown = ", ".join(sorted(tables)[:3])
         raise DatabaseUnusable(
             f"this database holds other tables ({shown}) and no ledger; name another one in LLM_LEDGER_DATABASE_URL"
@@ -62,7 +64,8 @@ def ensure_schema(database: Database, *, create: bool) -> None:
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring the schema to this release's revision. Returns (revision before, revision after).
 
-    Everything happens in one transaction: a process that dies here leaves the old schema behind, or none.
+    Everything happens in one transaction: a process that dies here leaves the old schema behind, or none. Another
+    one that does the same at the same time waits, and finds it done.
     """
     from alembic import command
     from alembic.config import Config
@@ -73,6 +76,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         schema_revision(connection)  # refuses what is not ours before anything about it is changed
     database.prepare()
     with database.write() as connection:
+        _take_turns(connection)
         before = schema_revision(connection)
         if before is not None and before not in schema.REVISIONS:
             raise _too_new(before)
@@ -80,6 +84,12 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         command.upgrade(config, "head")
         projections.register(database, connection)
     return before, schema.REVISIONS[-1]
+
+
+def _take_turns(connection: Connection) -> None:
+    # Two transactions on Postgres may well create the same table, until the second one's commit.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(schema.APPLICATION_ID)))
 
 
 def _too_new(revision: str) -> DatabaseUnusable:

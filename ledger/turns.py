@@ -1,7 +1,8 @@
 """Group commit: what arrives while somebody commits goes into the next commit, together.
 
 A commit costs one sync of the disk however many appends it holds. There is no thread and no queue to drain:
-whoever gets the turn writes for everybody who waits, and the others find their work done.
+whoever finds nobody writing writes for everybody who waits. Before it does, it gives those of the group before a
+moment to come back: else whoever wakes up first would write alone, and the others after it.
 """
 
 from __future__ import annotations
@@ -108,8 +109,8 @@ class Turns:
         try:
             # Those written last time are likely to be back in a moment.
             self._gathered.wait_for(lambda: self._arrived >= self._expected, self._gather_seconds)
-            self._expected, self._arrived = self._arrived, 0
             group = self._next_group()
+            self._expected, self._arrived = 0 if self._waiting else self._arrived, 0
             self._lock.release()
             try:
                 started = time.monotonic()

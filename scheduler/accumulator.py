@@ -7,7 +7,7 @@ Models mix freely.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -18,15 +18,29 @@ from ledger.clock import to_micros
 from ledger.errors import VersionConflict
 from ledger.events import BatchPlanned, RequestBatched, batch_stream, request_stream
 from ledger.ids import derive
-from ledger.projections import RequestRow, select_requests
 from scheduler.context import Context
 from scheduler.machine import FAR
 from scheduler.policy import Policy, Waiting, batch_due
 from scheduler.wire import ITEM_OVERHEAD
 
-__all__ = ["accumulate", "batched_event_id", "plan_events"]
+__all__ = ["Candidate", "Headers", "accumulate", "batched_event_id", "plan_events"]
 
-Group = tuple[str, str, str]
+
+class Headers(NamedTuple):
+    """What the provider takes as headers of the whole POST. `betas` sorted, joined by commas."""
+
+    provider: str
+    api_version: str
+    betas: str
+
+
+class Candidate(NamedTuple):
+    """What has to be known of a request to batch it; no more, since a batch has up to 100,000."""
+
+    id: str
+    version: int
+    attempts: int
+    size: int
 
 
 def accumulate(context: Context) -> int:
@@ -37,45 +51,51 @@ def accumulate(context: Context) -> int:
     """
     batched = 0
     policy = context.policy()
-    for group, waiting in _groups(context):
+    for headers, waiting in _groups(context):
         reason = batch_due(waiting, policy)
         if reason is None:
             continue
-        rows = _take(context, group, policy)
-        if not rows:
+        taken = _take(context, headers, policy)
+        if not taken:
             continue  # another worker took them since
         try:
-            context.ledger.append(plan_events(context, rows, reason=reason, policy=policy))
+            context.ledger.append(plan_events(context, headers, taken, reason=reason, policy=policy))
         except VersionConflict:
             continue
-        batched += len(rows)
+        batched += len(taken)
     return batched
 
 
 def plan_events(
-    context: Context, rows: Sequence[RequestRow], *, reason: str, policy: Policy, parent: str | None = None
+    context: Context,
+    headers: Headers,
+    requests: Sequence[Candidate],
+    *,
+    reason: str,
+    policy: Policy,
+    parent: str | None = None,
 ) -> list[NewEvent]:
     """The events that make one batch of these requests, in this order."""
-    first = rows[0]
     batch_id = context.ledger.ids.new()
     now = context.now()
     planned = BatchPlanned(
-        provider=first.provider,
-        api_version=first.api_version,
-        betas=tuple(first.betas.split(",")) if first.betas else (),
-        request_count=len(rows),
-        size=sum(row.size for row in rows),
+        provider=headers.provider,
+        api_version=headers.api_version,
+        betas=tuple(headers.betas.split(",")) if headers.betas else (),
+        request_count=len(requests),
+        size=sum(request.size for request in requests),
         reason=reason,
         policy=msgspec.Raw(msgspec.json.encode(policy)),
         parent=parent,
     )
-    events = [NewEvent(batch_stream(str(batch_id)), 1, planned, context.ledger.ids.new(), now, batch_id)]
+    name = str(batch_id)
+    events = [NewEvent(batch_stream(name), 1, planned, context.ledger.ids.new(), now, batch_id)]
     # A split batch's requests were not refused for what they are: only a real attempt counts as one.
     tried = 0 if parent is not None else 1
-    for index, row in enumerate(rows):
-        data = RequestBatched(batch_id=str(batch_id), index=index, attempt=row.attempts + tried)
-        event_id = batched_event_id(batch_id, index)
-        events.append(NewEvent(request_stream(row.id), row.version + 1, data, event_id, now, UUID(row.id), batch_id))
+    for index, (request_id, version, attempts, _) in enumerate(requests):
+        data = RequestBatched(batch_id=name, index=index, attempt=attempts + tried)
+        event_id, correlation = batched_event_id(batch_id, index), UUID(request_id)
+        events.append(NewEvent(request_stream(request_id), version + 1, data, event_id, now, correlation, batch_id))
     return events
 
 
@@ -84,7 +104,7 @@ def batched_event_id(batch_id: UUID, index: int) -> UUID:
     return derive(batch_id, index, "batched")
 
 
-def _groups(context: Context) -> Iterator[tuple[Group, Waiting]]:
+def _groups(context: Context) -> Iterator[tuple[Headers, Waiting]]:
     column, state = schema.requests.c, schema.request_states
     now = context.now()
     waited_from = func.min(func.coalesce(state.c.due_at, column.recorded_at))
@@ -96,25 +116,27 @@ def _groups(context: Context) -> Iterator[tuple[Group, Waiting]]:
         rows = connection.execute(query).all()
     for provider, version, betas, count, size, oldest in rows:
         age = abs(to_micros(now) - oldest) / 1_000_000  # ahead of now: the clock was set back, and time has passed
-        yield (provider, version, betas), Waiting(count, int(size) + count * ITEM_OVERHEAD, age)
+        yield Headers(provider, version, betas), Waiting(count, int(size) + count * ITEM_OVERHEAD, age)
 
 
-def _take(context: Context, group: Group, policy: Policy) -> list[RequestRow]:
+def _take(context: Context, headers: Headers, policy: Policy) -> list[Candidate]:
     """The oldest waiting requests of a group, as many as fit into one batch (one at least)."""
-    column, limits = schema.requests.c, context.provider.limits
+    column, state, limits = schema.requests.c, schema.request_states, context.provider.limits
     most, room = min(policy.max_requests, limits.max_items), min(policy.max_bytes, limits.max_bytes)
-    query = _due(select_requests(), to_micros(context.now())).where(
-        column.provider == group[0], column.api_version == group[1], column.betas == group[2]
+    candidates = select(column.id, state.c.version, state.c.attempts, column.size)
+    query = _due(candidates.join_from(state, schema.requests, state.c.seq == column.seq), to_micros(context.now()))
+    query = query.where(
+        column.provider == headers.provider, column.api_version == headers.api_version, column.betas == headers.betas
     )
-    rows: list[RequestRow] = []
+    taken: list[Candidate] = []
     with context.ledger.read() as connection:
-        for stored in connection.execute(query.order_by(column.seq).limit(most)):
-            row = RequestRow(*stored)
-            room -= row.size + ITEM_OVERHEAD
-            if room < 0 and rows:
+        for row in connection.execute(query.order_by(state.c.seq).limit(most)):
+            candidate = Candidate(*row)
+            room -= candidate.size + ITEM_OVERHEAD
+            if room < 0 and taken:
                 break
-            rows.append(row)
-    return rows
+            taken.append(candidate)
+    return taken
 
 
 def _due(query: Select[*tuple[Any, ...]], now: int) -> Select[*tuple[Any, ...]]:

@@ -7,12 +7,12 @@ file cut off at the end of a line looks whole, and only the count tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from ledger import NewEvent, schema
 from ledger.clock import from_micros
@@ -27,15 +27,16 @@ from ledger.events import (
     RequestExpired,
     RequestFailed,
     RequestSucceeded,
+    request_stream,
 )
 from ledger.ids import derive
 from ledger.payloads import EncodedPayload, encode_payload
 from ledger.pricing import normalise_json
-from ledger.projections import TERMINAL, BatchRow, RequestRow, select_requests
+from ledger.projections import TERMINAL, BatchRow
 from ledger.queries import batch as read_batch
 from scheduler.account import wrong_account
 from scheduler.accumulator import batched_event_id
-from scheduler.context import Context, batch_event, request_event
+from scheduler.context import Context, batch_event
 from scheduler.leases import Lease
 from scheduler.pages import pages
 from scheduler.policy import poll_delay
@@ -44,7 +45,8 @@ from scheduler.wire import parse_wire_id
 
 __all__ = ["collect"]
 
-_PAGE: Final = 500
+_PAGE: Final = 2000
+"""Lines recorded at once. Two events each come to what the store folds at once."""
 
 
 class _Tally(msgspec.Struct):
@@ -53,6 +55,16 @@ class _Tally(msgspec.Struct):
     lines: int = 0
     foreign: int = 0
     repeated: int = 0
+
+
+class _Item(NamedTuple):
+    """What has to be known of a request to record its outcome; no more, since there are many."""
+
+    id: str
+    version: int
+    status: str
+    model: str
+    batch_id: str | None
 
 
 def collect(context: Context, batch: BatchRow, lease: Lease) -> bool:
@@ -121,28 +133,41 @@ def _settle(
 def _append(context: Context, batch: BatchRow, lease: Lease, results: dict[int, ItemResult]) -> None:
     events: list[NewEvent] = []
     bodies: list[EncodedPayload] = []
-    rows = _open_items(context, batch, results)
-    rows |= _latecomers(context, batch, results.keys() - rows.keys())
-    for index, row in sorted(rows.items()):
-        for ahead, (name, data) in enumerate(_outcome(batch, row, index, results[index], bodies), start=1):
-            event_id = derive(UUID(batch.id), index, name)
-            events.append(request_event(context, row, data, event_id, ahead=ahead))
+    items = _open_items(context, batch, results)
+    items |= _latecomers(context, batch, results.keys() - items.keys())
+    now, batch_id = context.now(), UUID(batch.id)
+    for index, item in sorted(items.items()):
+        outcome = _outcome(batch, item, index, results[index], bodies)
+        stream, request_id = request_stream(item.id), UUID(item.id)
+        cause = UUID(item.batch_id) if item.batch_id else None
+        for version, (name, data) in enumerate(outcome, start=item.version + 1):
+            event_id = derive(batch_id, index, name)
+            events.append(NewEvent(stream, version, data, event_id, now, request_id, cause))
     context.ledger.append(events, payloads=bodies, guard=lease.guard)
 
 
-def _open_items(context: Context, batch: BatchRow, indexes: Iterable[int]) -> dict[int, RequestRow]:
+def _select_items() -> Select[*tuple[Any, ...]]:
+    request, state = schema.requests, schema.request_states
+    columns = (request.c.id, state.c.version, state.c.status, request.c.model, state.c.batch_id)
+    return select(*columns).join_from(state, request, state.c.seq == request.c.seq)
+
+
+def _open_items(context: Context, batch: BatchRow, indexes: Collection[int]) -> dict[int, _Item]:
     """Those of the items whose requests still wait for this batch, by index."""
     state = schema.request_states.c
-    query = select_requests().where(
-        state.batch_id == batch.id, state.status == "batched", state.batch_index.in_(list(indexes))
+    query = (
+        _select_items()
+        .add_columns(state.batch_index)
+        .where(state.batch_id == batch.id, state.status == "batched", state.batch_index.in_(list(indexes)))
     )
     with context.ledger.read() as connection:
-        rows = [RequestRow(*row) for row in connection.execute(query).all()]
-    return {row.batch_index: row for row in rows if row.batch_index is not None}
+        return {index: _Item(*item) for *item, index in connection.execute(query)}
 
 
-def _latecomers(context: Context, batch: BatchRow, indexes: Iterable[int]) -> dict[int, RequestRow]:
+def _latecomers(context: Context, batch: BatchRow, indexes: Collection[int]) -> dict[int, _Item]:
     """Those of the items that nothing was ever recorded for, because their requests ended without this batch."""
+    if not indexes:
+        return {}
     batch_id = UUID(batch.id)
     wanted = {batched_event_id(batch_id, index).bytes: index for index in indexes}
     recorded = {
@@ -158,12 +183,12 @@ def _latecomers(context: Context, batch: BatchRow, indexes: Iterable[int]) -> di
             for event_id, stream in connection.execute(places).all()
             if wanted[event_id] not in settled
         }
-        rows = connection.execute(select_requests().where(schema.requests.c.id.in_(list(ids)))).all()
-    return {ids[row.id]: RequestRow(*row) for row in rows}
+        rows = connection.execute(_select_items().where(schema.requests.c.id.in_(list(ids)))).all()
+    return {ids[row.id]: _Item(*row) for row in rows}
 
 
 def _outcome(
-    batch: BatchRow, row: RequestRow, index: int, result: ItemResult, bodies: list[EncodedPayload]
+    batch: BatchRow, item: _Item, index: int, result: ItemResult, bodies: list[EncodedPayload]
 ) -> list[tuple[str, EventData]]:
     """What one line means for its request: (name for the derived id, event) in order."""
     if result.kind == "expired":
@@ -183,15 +208,15 @@ def _outcome(
             size=body.size,
         )
         return [("outcome", failed)]
-    return _success(batch, row, index, result, body)
+    return _success(batch, item, index, result, body)
 
 
 def _success(
-    batch: BatchRow, row: RequestRow, index: int, result: ItemResult, body: EncodedPayload
+    batch: BatchRow, item: _Item, index: int, result: ItemResult, body: EncodedPayload
 ) -> list[tuple[str, EventData]]:
-    model = result.model or row.model
+    model = result.model or item.model
     # The request was answered elsewhere before: this answer is paid for all the same.
-    late = row.status in TERMINAL
+    late = item.status in TERMINAL
     succeeded = RequestSucceeded(
         model=model,
         result=body.digest.hex(),

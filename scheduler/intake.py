@@ -27,7 +27,9 @@ from scheduler.providers.base import RequestFacts, RequestRules
 
 __all__ = ["Intake", "Submission", "check_tags"]
 
-PAGE: Final = 1000
+PAGE: Final = 2000
+"""Requests recorded in one append: enough to amortise its sync, few enough to stay small in memory."""
+
 MAX_TAGS: Final = 8
 _CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Control characters, and half surrogates: what a command line's bytes become that are not UTF-8.
@@ -96,7 +98,9 @@ class Intake:
         called with the number of further lines checked or recorded; each line passes it twice.
         """
         with tempfile.TemporaryFile(prefix="llm-ledger-") as spool:
-            total = self._check(lines, spool, progress)
+            total, new = self._check(lines, spool, progress)
+            if new < total:
+                progress(total - new)
             spool.seek(0)
             recorded = 0
             for page in _pages(_spooled(spool)):
@@ -104,18 +108,20 @@ class Intake:
                 progress(len(page))
         return Submission(total, recorded, total - recorded)
 
-    def _check(self, lines: Iterable[bytes], spool: IO[bytes], progress: Progress) -> int:
+    def _check(self, lines: Iterable[bytes], spool: IO[bytes], progress: Progress) -> tuple[int, int]:
+        """How many lines there are, and how many of them are not on record; those are in the spool then."""
         first_seen: dict[bytes, int] = {}
-        total = 0
+        total = new = 0
         for page in _pages(self._prepared(lines, first_seen)):
-            self._known(page)
-            for line in page:
+            unknown = self._unknown(page)
+            for line in unknown:
                 packed = _pack(line)
                 spool.write(len(packed).to_bytes(4))
                 spool.write(packed)
             total += len(page)
+            new += len(unknown)
             progress(len(page))
-        return total
+        return total, new
 
     def _prepared(self, lines: Iterable[bytes], first_seen: dict[bytes, int]) -> Iterator[_Prepared]:
         for number, text in enumerate(lines, start=1):
@@ -144,6 +150,8 @@ class Intake:
             raise InvalidLine(number, f"params.{error}" if error.path else f"params: {error}") from None
         except (ValueError, InputError) as error:  # msgspec's errors are ValueErrors
             raise InvalidLine(number, str(error)) from None
+        except RecursionError:
+            raise InvalidLine(number, "nested too deeply") from None
         if not _CUSTOM_ID.fullmatch(line.custom_id):
             raise InvalidLine(number, "custom_id must be 1 to 64 of the characters a-z A-Z 0-9 _ -")
         if len(body) > self._rules.limits.max_bytes - 1024:
@@ -164,8 +172,8 @@ class Intake:
             members["model"] = msgspec.Raw(msgspec.json.encode(self._model))
         return params, msgspec.json.encode(members)
 
-    def _known(self, page: list[_Prepared]) -> set[str]:
-        """Custom ids of the page that are on record. Raises `ChangedRequest` if one is, with other params."""
+    def _unknown(self, page: list[_Prepared]) -> list[_Prepared]:
+        """What is new of the page. Raises `ChangedRequest` if a custom id is on record with other params."""
         column = schema.requests.c
         query = select(column.custom_id, column.params_hash).where(
             column.key == self._key, column.custom_id.in_([line.custom_id for line in page])
@@ -175,27 +183,30 @@ class Intake:
         for line in page:
             if known.get(line.custom_id, line.params_hash) != line.params_hash:
                 raise ChangedRequest(self._key, line.custom_id, line.line)
-        return set(known)
+        return [line for line in page if line.custom_id not in known]
 
     def _record(self, page: list[_Prepared]) -> int:
-        """Record what is new of a page. If another process records some of it meanwhile, look again, once."""
-        try:
-            return self._append(page)
-        except VersionConflict:
-            return self._append(page)
+        """Record a page. Returns how many: what other processes record meanwhile is no longer new."""
+        while page:
+            try:
+                self._append(page)
+                break
+            except VersionConflict:
+                unknown = self._unknown(page)
+                if len(unknown) == len(page):
+                    raise
+                page = unknown
+        return len(page)
 
-    def _append(self, page: list[_Prepared]) -> int:
-        known = self._known(page)
-        new = [line for line in page if line.custom_id not in known]
+    def _append(self, page: list[_Prepared]) -> None:
         now = self._ledger.clock.now()
         events: list[NewEvent] = []
         bodies: list[EncodedPayload] = []
-        for line in new:
+        for line in page:
             body = encode_payload(line.params, shared=True)
             bodies.append(body)
             events.append(self._event(line, body, now))
         self._ledger.append(events, payloads=bodies)
-        return len(new)
 
     def _event(self, line: _Prepared, body: EncodedPayload, now: datetime) -> NewEvent:
         request_id: UUID = self._ledger.ids.new()

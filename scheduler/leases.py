@@ -3,6 +3,9 @@
 A lease is an operation, not a fact: it lives beside the log, in the `leases` table. Its holder believes in it
 only as long as its own monotonic clock allows, so a process that slept too long stops by itself; what it tries
 to append after that is refused by the fence.
+
+Whoever reaches for a lease waits for nobody else who does: on Postgres what another transaction has in its hands is
+skipped; on SQLite write transactions take turns (`BEGIN IMMEDIATE`), and these are short.
 """
 
 from __future__ import annotations
@@ -11,10 +14,9 @@ import logging
 import threading
 from datetime import timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Update, delete, func, insert, select, update
 
 from ledger import Ledger, schema
-from ledger.backends import DuplicateRow
 from ledger.clock import to_micros
 from ledger.errors import LedgerError
 from scheduler.machine import FAR
@@ -59,30 +61,31 @@ class Lease:
     def guard(self, connection: Connection) -> None:
         """Raise `LeaseLost` unless the database says that it is ours: for use under the head lock."""
         row = _row(connection, self.id, lock=True)
-        # A lease that was given back has no end any more; the renewing thread must not bring it to life again.
+        # One that was given back has no end any more.
         if row is None or (row[0], row[1]) != (self._owner, self.fence) or not row[2]:
             raise LeaseLost(self.id)
 
     def renew(self) -> None:
-        """Make it last its full time from now on. Raises `LeaseLost` if somebody else has it."""
+        """Make it last its full time from now on. Raises `LeaseLost` if it is not ours any more."""
         began = self._ledger.clock.monotonic()
         deadline = to_micros(self._ledger.clock.now() + timedelta(seconds=self._seconds))
         with self._ledger.database.write() as connection:
-            self.guard(connection)
-            connection.execute(
-                update(schema.leases).where(schema.leases.c.id == self.id).values(lease_until=deadline)
-            )
+            # One statement: a process that is stopped while it has the row locked keeps it from everybody.
+            renewed = connection.execute(self._change(lease_until=deadline).where(schema.leases.c.lease_until > 0))
+            if not renewed.rowcount:
+                raise LeaseLost(self.id)
         self._ends, self._deadline = began + self._seconds, deadline
 
     def release(self) -> None:
         """Let others have it at once. The fence goes on counting."""
-        column = schema.leases.c
         with self._ledger.database.write() as connection:
-            connection.execute(
-                update(schema.leases)
-                .where(column.id == self.id, column.owner == self._owner, column.fence == self.fence)
-                .values(lease_until=0)
-            )
+            connection.execute(self._change(lease_until=0))
+
+    def _change(self, *, lease_until: int) -> Update:
+        """Set its end, if it is ours."""
+        column = schema.leases.c
+        ours = (column.id == self.id, column.owner == self._owner, column.fence == self.fence)
+        return update(schema.leases).where(*ours).values(lease_until=lease_until)
 
 
 class Leases:
@@ -98,14 +101,11 @@ class Leases:
         self._thread: threading.Thread | None = None
 
     def acquire(self, lease_id: str) -> Lease | None:
-        """The lease on that id, or None while somebody holds it (another thread of this worker included)."""
+        """The lease on that id, or None while somebody holds it or takes it (another thread of this worker too)."""
         began = self._ledger.clock.monotonic()
         now = to_micros(self._ledger.clock.now())
         until = now + round(self._seconds * 1_000_000)
-        try:
-            fence = self._take(lease_id, now, until)
-        except DuplicateRow:  # somebody took it for the first time at the same moment
-            return None
+        fence = self._take(lease_id, now, until)
         if fence is None:
             return None
         lease = Lease(self._ledger, lease_id, self._owner, fence, seconds=self._seconds, began=began, until=until)
@@ -116,7 +116,11 @@ class Leases:
     def _take(self, lease_id: str, now: int, until: int) -> int | None:
         """The fence under which it is ours now, None if somebody holds it."""
         with self._ledger.database.write() as connection:
-            row = _row(connection, lease_id, lock=True)
+            if not _alone(connection, lease_id):
+                return None
+            row = _row(connection, lease_id, lock=True, skip_locked=True)
+            if row is None and _row(connection, lease_id) is not None:
+                return None  # its holder is writing under it at this moment
             if row is not None and now < row[2] <= now + FAR:
                 return None
             fence = (row[1] if row is not None else 0) + 1
@@ -171,9 +175,23 @@ class Leases:
             self.renew_held()
 
 
-def _row(connection: Connection, lease_id: str, *, lock: bool = False) -> tuple[str, int, int] | None:
-    """(owner, fence, end) as stored; `lock` keeps others from changing it until the transaction ends."""
+def _alone(connection: Connection, lease_id: str) -> bool:
+    """True if nobody else reaches for it now: a row's first insert could not be skipped, only waited for."""
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(func.hashtextextended(lease_id, 0)))))
+
+
+def _row(
+    connection: Connection, lease_id: str, *, lock: bool = False, skip_locked: bool = False
+) -> tuple[str, int, int] | None:
+    """(owner, fence, end) as stored. `lock` keeps others from changing it until the transaction ends.
+
+    With `skip_locked` a row that somebody else has locked counts as absent instead of being waited for.
+    """
     column = schema.leases.c
     query = select(column.owner, column.fence, column.lease_until).where(column.id == lease_id)
-    row = connection.execute(query.with_for_update() if lock else query).first()
+    if lock:
+        query = query.with_for_update(skip_locked=skip_locked)
+    row = connection.execute(query).first()
     return (row.owner, row.fence, row.lease_until) if row is not None else None

@@ -10,6 +10,7 @@ from typing import Final, Self
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from scheduler.pace import Pace
 from scheduler.worker import Worker
 
 __all__ = ["Loop"]
@@ -21,6 +22,9 @@ HANDS: Final = 4
 
 TICK_SECONDS: Final = 0.2
 
+IDLE_SECONDS: Final = 1.0
+"""How long it rests between two looks at most: a loop with nothing to do costs the database next to nothing."""
+
 
 class Loop:
     """Runs a worker in the background between `start` and `stop`, or as a context manager.
@@ -31,6 +35,9 @@ class Loop:
 
     def __init__(self, worker: Worker, *, hands: int = HANDS, tick_seconds: float = TICK_SECONDS) -> None:
         self._worker = worker
+        self._planning, self._advancing = (
+            Pace(lambda: worker.clock, least=tick_seconds, most=IDLE_SECONDS) for _ in range(2)
+        )
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(hands + 1)},
@@ -43,11 +50,20 @@ class Loop:
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
     def _plan(self) -> None:
-        self._calmly("plan", self._worker.plan)
+        self._look(self._planning, "plan", self._worker.plan)
 
     def _advance(self) -> None:
-        while self._scheduler.running and self._calmly("advance", self._worker.advance):
+        while self._scheduler.running and self._look(self._advancing, "advance", self._worker.advance):
             pass
+
+    def _look(self, pace: Pace, job: str, act: Callable[[], int]) -> bool:
+        """Look for work unless there was none just now. True if there was some."""
+        if not pace.may_look() or not self._calmly(job, act):
+            return False
+        # Whatever was done may be work for the other job: a batch to send, an attempt to repeat.
+        self._planning.found()
+        self._advancing.found()
+        return True
 
     def _calmly(self, job: str, act: Callable[[], int]) -> int:
         """What `act` returns; 0 if it fails, and for a while after that."""

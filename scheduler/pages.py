@@ -14,14 +14,22 @@ _Item = TypeVar("_Item")
 
 
 def pages(items: Iterable[_Item], size_of: Callable[[_Item], int], *, most: int) -> Iterator[list[_Item]]:
-    """The items in order, in lists of at most `most` and of about `PAGE_BYTES`; none of them is empty."""
+    """The items in order, in lists of at most `most` and of about `PAGE_BYTES`; none of them is empty.
+
+    If `items` fails, what it gave before comes out first, then the failure.
+    """
     page: list[_Item] = []
     size = 0
-    for item in items:
-        page.append(item)
-        size += size_of(item)
-        if len(page) == most or size >= PAGE_BYTES:
+    try:
+        for item in items:
+            page.append(item)
+            size += size_of(item)
+            if len(page) == most or size >= PAGE_BYTES:
+                full, page, size = page, [], 0
+                yield full
+    except Exception:
+        if page:
             yield page
-            page, size = [], 0
+        raise
     if page:
         yield page

@@ -34,7 +34,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     max_requests: int = 10_000
-    max_bytes: int = 200_000_000
+    max_bytes: int = 250_000_000
     max_age_seconds: float = 30.0
     max_attempts: int = 3
     poll_min_seconds: float = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.events import BatchFailed, RequestAbandoned
 from ledger.projections import BatchRow
 from ledger.queries import requests
-from scheduler.accumulator import plan_events
+from scheduler.accumulator import Candidate, Headers, plan_events
 from scheduler.context import Context, batch_event, request_event
 from scheduler.leases import Lease
 
@@ -23,7 +23,9 @@ def split(context: Context, batch: BatchRow, lease: Lease, reason: str) -> None:
         abandoned = RequestAbandoned(reason=reason, attempts=rows[0].attempts)
         events.append(request_event(context, rows[0], abandoned))
     else:
-        middle = len(rows) // 2
-        for half in (rows[:middle], rows[middle:]):
-            events += plan_events(context, half, reason="split", policy=context.policy(), parent=batch.id)
+        headers = Headers(batch.provider, batch.api_version, batch.betas)
+        items = [Candidate(row.id, row.version, row.attempts, row.size) for row in rows]
+        middle = len(items) // 2
+        for half in (items[:middle], items[middle:]):
+            events += plan_events(context, headers, half, reason="split", policy=context.policy(), parent=batch.id)
     context.ledger.append(events, guard=lease.guard)

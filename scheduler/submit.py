@@ -44,7 +44,7 @@ __all__ = ["submit", "suspect"]
 
 _log = logging.getLogger(__name__)
 
-_PAGE = 500
+_PAGE = 1000
 
 
 def submit(context: Context, batch: BatchRow, lease: Lease) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import or_, select
 
 from ledger import schema
-from ledger.clock import to_micros
+from ledger.clock import Clock, to_micros
 from ledger.errors import ConfigurationError, ProviderError, VersionConflict
 from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
@@ -41,14 +43,19 @@ _TERMINAL: Final = frozenset({"collected", "failed"})
 
 
 class Worker:
-    """The steps of one process. `owner` names it in leases; thread-safe."""
+    """The steps of one process. `owner` names it in leases, by default as host:process:id; thread-safe."""
 
     def __init__(self, context: Context, owner: str | None = None) -> None:
         self._context = context
-        self._owner = owner or f"worker-{context.ledger.ids.new()}"
+        self._owner = owner or f"{socket.gethostname()}:{os.getpid()}:{context.ledger.ids.new()}"
         self.health = ProviderHealth(context.ledger.clock)
         self.mishaps = Mishaps(context.ledger.clock)
         self.leases = Leases(context.ledger, self._owner, context.policy().lease_seconds)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that it goes by."""
+        return self._context.ledger.clock
 
     def plan(self) -> int:
         """Decide about failed attempts, then make batches of what waits. Returns how many requests moved."""

@@ -292,7 +292,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-
     op.drop_table("usage_rollups")
     op.drop_table("unread_writes")
     op.drop_table("tag_values")
@@ -336,5 +335,8 @@ def downgrade() -> None:
     op.drop_table("batches")
     op.drop_table("anchors")
 
-    for statement in drop_triggers(op.get_bind().dialect.name):
+    dialect = op.get_bind().dialect.name
+    for statement in drop_triggers(dialect):
         op.execute(statement)
+    if dialect == "sqlite":
+        op.execute("PRAGMA application_id = 0")

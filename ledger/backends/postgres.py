@@ -37,11 +37,22 @@ __all__ = ["PostgresDatabase"]
 LOCK_TIMEOUT: Final = "60s"
 """How long a writer waits for another one's transaction before it gives up."""
 
+STOPPED_AFTER: Final = "10s"
+"""How long a transaction may pause between two statements: a process that was stopped there gives up its locks."""
+
+_LIMITS: Final = (
+    "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', %s, true)"
+)
 _COPY_FROM: Final = 20
 """Rows from which COPY is quicker than INSERT."""
 
 # An interface error is a connection that is gone: the server ended it before the statement was sent.
-_UNUSABLE: Final = psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.InsufficientPrivilege
+_UNUSABLE: Final = (
+    psycopg.OperationalError
+    | psycopg.InterfaceError
+    | psycopg.errors.InsufficientPrivilege
+    | psycopg.errors.IdleInTransactionSessionTimeout
+)
 
 
 class PostgresDatabase:
@@ -69,7 +80,7 @@ class PostgresDatabase:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         with self._translated(), self._engine.begin() as connection:
-            connection.exec_driver_sql("SELECT set_config('lock_timeout', %s, true)", (self._lock_timeout,))
+            connection.exec_driver_sql(_LIMITS, (self._lock_timeout, STOPPED_AFTER))
             yield connection
 
     @contextmanager

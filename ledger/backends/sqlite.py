@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -33,6 +34,10 @@ BUSY_SECONDS: Final = 60.0
 FORK_SECONDS: Final = 5.0
 """How long a fork waits for transactions under way."""
 
+_WAL_PAGES: Final = 8000
+"""Pages (32 MB) after which a commit copies the log back: pages that every bulk append changes are copied once."""
+
+_BREATH: Final = 0.02
 _KEYS: Final = 500
 """Keys per query: statements of equal length are prepared once."""
 
@@ -96,7 +101,16 @@ class SQLiteDatabase:
     def prepare(self) -> None:
         # The mode is kept in the file, and cannot be changed within a transaction.
         with self._translated(), closing(self._engine.raw_connection()) as connection:
-            connection.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
+            give_up = time.monotonic() + self._busy_seconds
+            while True:
+                try:
+                    connection.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
+                except driver.OperationalError as error:  # no busy timeout: somebody else may be setting it up, too
+                    if "locked" not in str(error) or time.monotonic() > give_up:
+                        raise self._explain(error) or error from error
+                    time.sleep(_BREATH)
+                else:
+                    return
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -123,21 +137,21 @@ class SQLiteDatabase:
         try:
             yield
         except DBAPIError as error:
-            raise self._explain(error) from error
+            raise self._explain(error.orig) or error from error
         finally:
             with self._rest:
                 self._users -= 1
                 self._rest.notify_all()
 
-    def _explain(self, error: DBAPIError) -> Exception:
-        if isinstance(error.orig, driver.IntegrityError):
-            return DuplicateRow(str(error.orig))
-        text = str(error.orig)
+    def _explain(self, error: BaseException | None) -> Exception | None:
+        text = str(error)
+        if isinstance(error, driver.IntegrityError):
+            return DuplicateRow(text)
         for symptom, explanation in _EXPLANATIONS:
             if symptom in text.lower():
                 explanation = explanation.format(busy=self._busy_seconds)
                 return DatabaseUnusable(f"{self.path or 'the in-memory ledger'} {explanation}")
-        return error
+        return None
 
     def fetch(self, connection: Connection, query: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []
@@ -189,7 +203,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     # Transactions are begun by `_begin`, in words; the driver's own guesses would start them too late.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536"):
+    for pragma in ("synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536", f"wal_autocheckpoint={_WAL_PAGES}"):
         cursor.execute(f"PRAGMA {pragma}").fetchall()
     cursor.close()
 

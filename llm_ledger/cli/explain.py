@@ -12,7 +12,7 @@ from ledger.projections import BatchRow, RequestRow
 from ledger.queries import BilledItem, batch, billed_items, find_request, requests, stored_events
 from llm_ledger.cli.costs import cost_of, item_figures, with_costs
 from llm_ledger.cli.documents import batch_document, event_document, request_document
-from llm_ledger.cli.result_lines import stored_body
+from llm_ledger.cli.result_lines import result_purged, stored_body
 
 __all__ = ["explain"]
 
@@ -39,14 +39,17 @@ def explain(ledger: Ledger, wanted: str, *, key: str | None = None) -> dict[str,
 def _request(ledger: Ledger, row: RequestRow) -> dict[str, Any]:
     items = billed_items(ledger, [row.id]).get(row.id, [])
     cost = cost_of(items)
+    params, result = stored_body(ledger, row.payload), stored_body(ledger, row.result)
     return {
         "kind": "request",
         **request_document(row, cost),
         "savings": _savings(cost.figures) if cost.known else None,
         "billed": [_billed(item) for item in items],
         "events": _events(ledger, request_stream(row.id)),
-        "params": stored_body(ledger, row.payload),
-        "result": stored_body(ledger, row.result),
+        "params": params,
+        "result": result,
+        "params_purged": params is None and bool(row.payload),
+        "result_purged": result_purged(row, result),
     }
 
 

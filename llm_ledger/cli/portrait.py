@@ -58,6 +58,9 @@ def _request_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if document["finished_at"]:
         took = (document["finished_at"] - document["recorded_at"]).total_seconds()
         yield "finished", f"{_instant(document['finished_at'])}, {age(took)} later"
+    purged = [name for name in ("params", "result") if document[f"{name}_purged"]]
+    if purged:
+        yield "purged", f"its {' and '.join(purged)}; what they cost stays on record"
 
 
 def _batch_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

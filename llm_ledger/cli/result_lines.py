@@ -14,19 +14,20 @@ from ledger.projections import RequestRow
 from ledger.queries import billed_items, requests
 from llm_ledger.cli.costs import Cost, cost_of, paged
 
-__all__ = ["ledger_statuses", "result_lines", "stored_body"]
+__all__ = ["ledger_statuses", "result_lines", "result_purged", "stored_body"]
 
 _PENDING: Final = ("queued", "batched", "called", "failed")
 
 _encode = msgspec.json.Encoder().encode
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
     custom_id: str
     key: str
     status: str
     result: msgspec.Raw | None
     cost: str | None
+    result_purged: bool = False
 
 
 def ledger_statuses(wanted: Sequence[str]) -> list[str]:
@@ -37,9 +38,10 @@ def ledger_statuses(wanted: Sequence[str]) -> list[str]:
 def result_lines(
     ledger: Ledger, *, key: str | None, statuses: Sequence[str] | None, limit: int | None
 ) -> Iterator[list[bytes]]:
-    """Pages of lines. `result` is the stored body byte for byte, null where there is none or it was purged.
+    """Pages of lines. `result` is the stored body byte for byte, null where there is none.
 
-    `cost` is null where nothing was billed, and where some of it has no price: half a price would be a lie.
+    Where it is null because it was purged, the line says `"result_purged": true`. `cost` is null where nothing was
+    billed, and where some of it has no price: half a price would be a lie.
     """
     for page in paged(requests(ledger, key=key, statuses=statuses, limit=limit)):
         billed = billed_items(ledger, [row.id for row in page])
@@ -55,6 +57,11 @@ def stored_body(ledger: Ledger, digest: bytes | None) -> msgspec.Raw | None:
         return None
 
 
+def result_purged(row: RequestRow, result: object) -> bool:
+    """True if no result is at hand of a request whose bodies were kept once."""
+    return result is None and bool(row.result and row.payload)
+
+
 def _bodies(ledger: Ledger, page: Sequence[RequestRow]) -> dict[bytes, msgspec.Raw]:
     digests = [row.result for row in page if row.result]
     try:
@@ -66,11 +73,13 @@ def _bodies(ledger: Ledger, page: Sequence[RequestRow]) -> dict[bytes, msgspec.R
 
 
 def _line(row: RequestRow, cost: Cost, bodies: dict[bytes, msgspec.Raw]) -> bytes:
+    result = bodies.get(row.result or b"")
     line = _Line(
         custom_id=row.custom_id,
         key=row.key,
         status="pending" if row.status in _PENDING else row.status,
-        result=bodies.get(row.result or b""),
+        result=result,
         cost=usd_text(cost.figures.actual) if cost.complete else None,
+        result_purged=result_purged(row, result),
     )
     return bytes(_encode(line)) + b"\n"

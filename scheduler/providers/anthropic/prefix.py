@@ -42,15 +42,15 @@ def fingerprint(blocks: Sequence[Block], *, automatic: bool) -> tuple[tuple[tupl
     entries: list[tuple[str, int, bool]] = []
     digest = b""
     size = 0
-    for block in blocks:
+    for path, voice, value in blocks:
         try:
-            content = _canonical(block.value)
+            content = _canonical(value)
         except UnicodeEncodeError as error:
-            raise InvalidRequest(block.path, "holds half a surrogate pair, which UTF-8 cannot carry") from error
-        digest = sha256(b"%b\0%b\0%b" % (digest, block.voice.encode(), content)).digest()
-        size += _weight(block.value, content)
-        if markable(block.value):
-            entries.append((digest[:_HASH_BYTES].hex(), _tokens(size), _marked(block.value)))
+            raise InvalidRequest(path, "holds half a surrogate pair, which UTF-8 cannot carry") from error
+        digest = sha256(b"%b\0%b\0%b" % (digest, voice.encode(), content)).digest()
+        size += _weight(value, content)
+        if markable(value):
+            entries.append((digest[:_HASH_BYTES].hex(), _tokens(size), _marked(value)))
     if automatic and entries:
         entries[-1] = (*entries[-1][:2], True)
     return tuple(entries), _tokens(size)
@@ -61,10 +61,17 @@ def _tokens(size: int) -> int:
 
 
 def _canonical(block: dict[str, Any]) -> bytes:
-    if block.get("type") == "text" and all(block[name] is None for name in block.keys() - _PLAIN_TEXT):
+    if _is_plain(block):
         text: str = block["text"]
         return b"text:" + text.encode()
     return _encode(_unmarked(block))
+
+
+def _is_plain(block: dict[str, Any]) -> bool:
+    """Whether a block is a text and nothing else, which nearly all are: nothing lies within it."""
+    if block.get("type") != "text":
+        return False
+    return block.keys() <= _PLAIN_TEXT or all(block[name] is None for name in block.keys() - _PLAIN_TEXT)
 
 
 def _unmarked(block: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +92,9 @@ def _unmarked_within(value: Any) -> Any:
 
 
 def _marked(block: dict[str, Any]) -> bool:
-    return block.get("cache_control") is not None or any(map(_marked, _within(block)))
+    if block.get("cache_control") is not None:
+        return True
+    return not _is_plain(block) and any(map(_marked, _within(block)))
 
 
 def _within(block: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,6 +105,8 @@ def _within(block: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _weight(block: dict[str, Any], content: bytes) -> int:
     """Bytes of text that would cost about as many tokens as the block."""
+    if _is_plain(block):
+        return len(content)
     if block.get("type") == "image":
         return _IMAGE_BYTES
     source = block.get("source")

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
@@ -19,6 +17,7 @@ from ledger import Ledger, migrate, schema
 from ledger.backends import Database, open_database
 from ledger.backends.sqlite import driver
 from ledger.errors import DatabaseUnusable
+from tests.support.migrations import downgrade
 
 
 @pytest.fixture
@@ -33,14 +32,6 @@ def objects(database: Database) -> dict[tuple[str, str], str]:
     with database.read() as connection:
         rows = connection.execute(text("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")).all()
     return {(kind, name): re.sub(r"\s+", " ", sql).strip() for kind, name, sql in rows}
-
-
-def downgrade(database: Database) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(migrate.script_location()))
-    with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
 
 
 # --- migrations and schema -----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ledger.encoding import EncodedEvent, encode
+from ledger.errors import DatabaseUnusable
 from ledger.turns import GROUP, Append, Turns
 from tests.support.history import History
 
@@ -112,6 +113,55 @@ def test_a_refusal_is_its_own_alone() -> None:
     assert [outcome(future) for future in futures[:3]] == [[1], [3], [4]]
     assert str(futures[3].exception()) == "no"
     assert outcome(futures[4]) == [6]
+
+
+def test_one_caller_may_bring_many() -> None:
+    own = [append() for _ in range(3)]
+    disk = Disk(lambda group: ValueError("no") if own[1] in group else None)
+    disk.gate.set()
+    turns = Turns(disk.write)
+    turns.take_all([*own, append(0)])
+    assert disk.sizes == [3, 1, 1, 1]
+    assert [one.positions for one in own] == [[2], None, [4]]
+    with pytest.raises(ValueError, match="no"):
+        own[1].result()
+    turns.take_all([])
+    assert turns.take(append(0)) == []
+    assert disk.sizes == [3, 1, 1, 1]
+
+
+def test_while_the_database_is_down_nobody_waits_for_his_own_turn() -> None:
+    disk = Disk(lambda _group: DatabaseUnusable("locked"))
+    disk.gate.set()
+    own = [append() for _ in range(9)]
+    Turns(disk.write).take_all(own)
+    assert disk.sizes == [9, 0]
+    assert [str(one.refusal) for one in own] == ["locked"] * 9
+
+
+def test_what_only_one_append_is_told_is_not_what_all_are_told() -> None:
+    own = [append() for _ in range(3)]
+    disk = Disk(lambda group: DatabaseUnusable("too long for an index") if own[0] in group else None)
+    disk.gate.set()
+    Turns(disk.write).take_all(own)
+    assert disk.sizes == [3, 0, 1, 1, 1]
+    assert [one.positions is not None for one in own] == [False, True, True]
+
+
+def test_callers_who_come_again_and_again_stay_together() -> None:
+    groups: list[int] = []
+
+    def write(group: Sequence[Append]) -> None:
+        groups.append(len(group))
+        time.sleep(0.002)
+        for one in group:
+            one.positions = [0]
+
+    turns = Turns(write)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: [turns.take(append()) for _ in range(20)], range(8)))
+    assert sum(groups) == 160
+    assert len(groups) <= 60
 
 
 class Stopped(BaseException):

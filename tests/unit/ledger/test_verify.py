@@ -15,7 +15,7 @@ from ledger.payloads import encode_payload
 from ledger.verify import Verification, verify
 from tests.support.history import History
 from tests.support.mixed import mixed_history
-from tests.support.tampering import make_log_writable
+from tests.support.tampering import make_log_writable, other
 
 EVENTS = schema.events
 COLUMNS = [column.name for column in EVENTS.columns]
@@ -49,17 +49,6 @@ def put_back(ledger: Ledger, row: Any) -> None:
     run(ledger, delete(EVENTS).where(EVENTS.c.position == row.position), insert(EVENTS).values(**row._mapping))
 
 
-def other(value: Any) -> Any:
-    """Nearly the same value, and nobody else's."""
-    if value is None:
-        return b"0123456789abcdef"
-    if isinstance(value, int):
-        return value + 10_000
-    if isinstance(value, bytes):
-        return bytes([value[0] ^ 1, *value[1:]])
-    return f"{value}~"
-
-
 # --- sound ---------------------------------------------------------------------------------------------------
 
 
@@ -71,7 +60,7 @@ def test_an_untouched_ledger_is_sound(whole: Ledger) -> None:
 
 
 def test_progress_is_told(whole: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.verify.CHUNK", 20)
+    monkeypatch.setattr("ledger.chain.CHUNK", 20)
     told: list[tuple[int, int]] = []
     verify(whole.database, lambda done, total: told.append((done, total)))
     count = whole.head().position

@@ -11,6 +11,7 @@ import pytest
 from ledger.errors import ChangedRequest, InputError, InvalidLine
 from ledger.events import RequestRecorded
 from scheduler import Intake, Submission
+from scheduler.providers.anthropic import AnthropicRules
 from tests.support.fake_rules import FakeRules
 from tests.support.interrupted import Interrupted
 from tests.support.world import World
@@ -51,6 +52,20 @@ def test_a_file_is_recorded(world: World) -> None:
 def test_what_will_be_sent_is_what_was_given(world: World, params: bytes) -> None:
     submit(world, line(params=params))
     assert body_of(world) == params
+
+
+def test_what_can_be_read_may_still_be_nested_too_deeply_to_be_checked(world: World) -> None:
+    block: dict[str, Any] = {"type": "text", "text": "hello"}
+    for _ in range(300):
+        block = {"type": "text", "text": "hello", "content": [block]}
+    params = {
+        "model": "m",
+        "max_tokens": 1,
+        "betas": ["yet-unknown"],
+        "messages": [{"role": "user", "content": [block]}],
+    }
+    with pytest.raises(InvalidLine, match="line 1: nested too deeply"):
+        Intake(world.ledger, AnthropicRules()).submit([line(params=json.dumps(params).encode())])
 
 
 def test_blank_lines_are_no_requests_but_count_as_lines(world: World) -> None:
@@ -232,8 +247,12 @@ def test_betas_leave_the_body_and_every_other_byte_stays(world: World) -> None:
 
 def test_progress_passes_every_line_twice(world: World) -> None:
     told: list[int] = []
-    Intake(world.ledger, FakeRules()).submit([line(f"r{number}") for number in range(1_001)], progress=told.append)
-    assert told == [1_000, 1, 1_000, 1]
+    lines = [line(f"r{number}") for number in range(2_001)]
+    Intake(world.ledger, FakeRules()).submit(lines, progress=told.append)
+    assert told == [2_000, 1, 2_000, 1]
+    told.clear()
+    Intake(world.ledger, FakeRules()).submit([*lines, line("new")], progress=told.append)
+    assert told == [2_000, 2, 2_001, 1]
 
 
 def test_a_page_is_bounded_by_its_bytes_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,3 +104,26 @@ def test_it_is_a_context_manager_that_stops_on_errors(shared_world: World) -> No
     with pytest.raises(KeyError), Loop(shared_world.worker, tick_seconds=0.01):
         raise KeyError
     assert set(threading.enumerate()) == before
+
+
+def test_with_nothing_to_do_it_asks_the_ledger_ever_less_often(shared_world: World) -> None:
+    world = shared_world
+    looks = {"plan": 0, "advance": 0}
+
+    def counted(name: str, act: Callable[[], int]) -> Callable[[], int]:
+        def call() -> int:
+            looks[name] += 1
+            return act()
+
+        return call
+
+    world.worker.plan = counted("plan", world.worker.plan)  # type: ignore[method-assign]
+    world.worker.advance = counted("advance", world.worker.advance)  # type: ignore[method-assign,assignment]
+    with Loop(world.worker, hands=4, tick_seconds=0.01):
+        wait(lambda: looks == {"plan": 2, "advance": 2})
+        # The clock of this world stands still: however many ticks go by, the next look is not due.
+        time.sleep(0.05)
+        assert looks == {"plan": 2, "advance": 2}
+        world.submit(4)
+        world.clock.advance(1)
+        wait(lambda: bool(world.batches()) and world.batch().status == "in_progress")

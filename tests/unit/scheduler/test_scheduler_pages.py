@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from scheduler.pages import PAGE_BYTES, pages
@@ -30,3 +32,15 @@ def test_nothing_is_read_ahead() -> None:
     taken = iter(range(10))
     assert next(pages(taken, lambda _: 0, most=3)) == [0, 1, 2]
     assert next(taken) == 3
+
+
+@pytest.mark.parametrize(("given", "expected"), [(0, []), (2, [[0, 1]]), (3, [[0, 1, 2]]), (4, [[0, 1, 2], [3]])])
+def test_what_comes_before_a_failure_comes_out_before_it(given: int, expected: list[list[int]]) -> None:
+    def failing() -> Iterator[int]:
+        yield from range(given)
+        raise OSError("broken off")
+
+    made: list[list[int]] = []
+    with pytest.raises(OSError, match="broken off"):
+        made.extend(pages(failing(), lambda _: 0, most=3))
+    assert made == expected

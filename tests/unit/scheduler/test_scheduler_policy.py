@@ -40,6 +40,12 @@ def test_a_batch_is_due_by_count_bytes_or_age(waiting: Waiting, reason: str | No
     assert batch_due(waiting, POLICY) == reason
 
 
+def test_a_file_of_100_000_requests_of_the_usual_size_is_one_batch() -> None:
+    size = 100_000 * 2_365
+    assert batch_due(Waiting(99_999, size, 0.0), Policy(max_requests=100_000)) is None
+    assert batch_due(Waiting(100_000, size, 0.0), Policy(max_requests=100_000)) == "count"
+
+
 def test_polls_grow_apart_up_to_the_longest_delay() -> None:
     delays = [poll_delay(polls, POLICY, 0.0) for polls in range(12)]
     assert delays[:3] == [5.0, 7.5, 11.25]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 from collections import Counter
 
@@ -54,6 +56,14 @@ def test_what_is_over_leaves_no_lease_behind(world: World) -> None:
     world.run()
     with world.ledger.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM leases").scalar() == 0
+
+
+def test_a_lease_tells_the_process_that_holds_it(world: World) -> None:
+    assert world.worker.leases.acquire("b1") is not None
+    with world.ledger.read() as connection:
+        owner = str(connection.exec_driver_sql("SELECT owner FROM leases").scalar())
+    host, process, _ = owner.rsplit(":", 2)
+    assert (host, process) == (socket.gethostname(), str(os.getpid()))
 
 
 def test_what_somebody_else_holds_is_left_alone(world: World) -> None:
