@@ -17,7 +17,7 @@ from bench.workload import events_in
 
 __all__ = ["LOADER", "append_rates"]
 
-LOADER: Final = 5000
+LOADER: Final = 20_000
 """Events per list of a bulk loader."""
 
 ALONE: Final = 3000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -36,7 +36,7 @@ class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
     data: EventData
 
 
-def encode(events: Sequence[NewEvent]) -> list[EncodedEvent]:
+def encode(events: Iterable[NewEvent]) -> list[EncodedEvent]:
     """Encode many events. Raises `InputError` for text that has no UTF-8 form (a lone surrogate)."""
     encoded: list[EncodedEvent] = []
     instant: datetime | None = None

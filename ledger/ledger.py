@@ -73,7 +73,7 @@ class Ledger:
 
     def append(
         self,
-        events: Sequence[NewEvent],
+        events: Iterable[NewEvent],
         *,
         payloads: Iterable[EncodedPayload] = (),
         guard: Callable[[Connection], None] | None = None,

@@ -118,6 +118,7 @@ anchors = Table(
     _int("exported_at"),
 )
 
+# With a rowid, unlike other tables of that kind: in an index SQLite moves a row of a kilobyte to a page of its own.
 payloads = Table(
     "payloads",
     metadata,
@@ -125,7 +126,6 @@ payloads = Table(
     _int("size"),
     Column("encoding", SmallInteger, nullable=False),
     _bytes("content"),
-    sqlite_with_rowid=False,
 )
 
 payload_blocks = Table(

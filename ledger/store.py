@@ -29,7 +29,7 @@ from ledger.turns import Append, Turns
 
 __all__ = ["CHUNK", "EventStore", "Head"]
 
-CHUNK: Final = 5000
+CHUNK: Final = 10000
 """Events folded at once: enough to amortise reading rows, few enough to stay small in memory."""
 
 _LOOKUP: Final = 500
@@ -52,7 +52,7 @@ class EventStore:
 
     def append(
         self,
-        events: Sequence[NewEvent],
+        events: Iterable[NewEvent],
         *,
         payloads: Iterable[EncodedPayload] = (),
         guard: Callable[[Connection], None] | None = None,

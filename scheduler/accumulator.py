@@ -74,8 +74,8 @@ def plan_events(
     reason: str,
     policy: Policy,
     parent: str | None = None,
-) -> list[NewEvent]:
-    """The events that make one batch of these requests, in this order."""
+) -> Iterator[NewEvent]:
+    """The events that make one batch of these requests, in this order; one by one, for there may be many."""
     batch_id = context.ledger.ids.new()
     now = context.now()
     planned = BatchPlanned(
@@ -89,14 +89,13 @@ def plan_events(
         parent=parent,
     )
     name = str(batch_id)
-    events = [NewEvent(batch_stream(name), 1, planned, context.ledger.ids.new(), now, batch_id)]
+    yield NewEvent(batch_stream(name), 1, planned, context.ledger.ids.new(), now, batch_id)
     # A split batch's requests were not refused for what they are: only a real attempt counts as one.
     tried = 0 if parent is not None else 1
     for index, (request_id, version, attempts, _) in enumerate(requests):
         data = RequestBatched(batch_id=name, index=index, attempt=attempts + tried)
         event_id, correlation = batched_event_id(batch_id, index), UUID(request_id)
-        events.append(NewEvent(request_stream(request_id), version + 1, data, event_id, now, correlation, batch_id))
-    return events
+        yield NewEvent(request_stream(request_id), version + 1, data, event_id, now, correlation, batch_id)
 
 
 def batched_event_id(batch_id: UUID, index: int) -> UUID:

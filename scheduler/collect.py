@@ -45,8 +45,9 @@ from scheduler.wire import parse_wire_id
 
 __all__ = ["collect"]
 
-_PAGE: Final = 2000
-"""Lines recorded at once. Two events each come to what the store folds at once."""
+_PAGE: Final = 5000
+"""Lines recorded at once: two events each come to what the store folds at once. Results come in any order, so that
+the fewer commits there are, the fewer pages of the database are written."""
 
 
 class _Tally(msgspec.Struct):

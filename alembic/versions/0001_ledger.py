@@ -141,7 +141,6 @@ def upgrade() -> None:
         sa.Column("encoding", sa.SmallInteger(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_payloads")),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "price_books",

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,10 @@ BUSY_SECONDS: Final = 60.0
 
 FORK_SECONDS: Final = 5.0
 """How long a fork waits for transactions under way."""
+
+_WRITER_CACHE: Final = 65_536
+_READER_CACHE: Final = 8192
+"""Pages that a connection keeps in memory, in KiB: there is one writer, and a reader for every thread."""
 
 _WAL_PAGES: Final = 8000
 """Pages (32 MB) after which a commit copies the log back: pages that every bulk append changes are copied once."""
@@ -71,7 +76,9 @@ class SQLiteDatabase:
         if self.path == ":memory:":
             self.path = None
         self._busy_seconds = busy_seconds
-        self._engine = self._make_engine()
+        # A database in memory is its one connection. Of a file's, the one that writes deserves most of the cache.
+        self._engine = self._make_engine(_READER_CACHE)
+        self._writer = self._make_engine(_WRITER_CACHE) if self.path is not None else self._engine
         self._renew_locks()
 
     def _renew_locks(self) -> None:
@@ -80,7 +87,7 @@ class SQLiteDatabase:
         self._users = 0
         self._at_rest = True
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, cache: int) -> Engine:
         if self.path is not None and not Path(self.path).parent.is_dir():
             raise DatabaseUnusable(f"{self.path}: the directory {Path(self.path).parent} does not exist")
         engine = create_engine(
@@ -90,7 +97,7 @@ class SQLiteDatabase:
             poolclass=None if self.path else StaticPool,
             connect_args={"check_same_thread": False, "timeout": self._busy_seconds, "cached_statements": 256},
         )
-        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "connect", partial(_prepare, cache))
         event.listen(engine, "begin", _begin)
         return engine
 
@@ -114,7 +121,7 @@ class SQLiteDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        with self._turn, self._translated(), self._engine.connect() as connection:
+        with self._turn, self._translated(), self._writer.connect() as connection:
             connection = connection.execution_options(ledger_write=True)
             with connection.begin():
                 yield connection
@@ -179,7 +186,7 @@ class SQLiteDatabase:
         self._rest.acquire()
         self._at_rest = self._rest.wait_for(lambda: not self._users, FORK_SECONDS)
         if self._at_rest and self.path is not None:
-            self._engine.dispose()
+            self.close()
 
     def after_fork(self, *, child: bool) -> None:
         at_rest = self._at_rest
@@ -192,6 +199,7 @@ class SQLiteDatabase:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._writer.dispose()
 
 
 def _many(connection: Connection, statement: str, table: Table, rows: Sequence[Sequence[Any]]) -> None:
@@ -199,11 +207,16 @@ def _many(connection: Connection, statement: str, table: Table, rows: Sequence[S
         connection.exec_driver_sql(statement, bindable(table, rows))
 
 
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+def _prepare(cache: int, connection: sqlite3.Connection, _record: object) -> None:
     # Transactions are begun by `_begin`, in words; the driver's own guesses would start them too late.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("synchronous=FULL", "temp_store=MEMORY", "cache_size=-65536", f"wal_autocheckpoint={_WAL_PAGES}"):
+    for pragma in (
+        "synchronous=FULL",
+        "temp_store=MEMORY",
+        f"cache_size=-{cache}",
+        f"wal_autocheckpoint={_WAL_PAGES}",
+    ):
         cursor.execute(f"PRAGMA {pragma}").fetchall()
     cursor.close()
 
