@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from ledger.clock import Clock, SystemClock, to_micros
@@ -17,6 +17,9 @@ _TIME_SHIFT = 80
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
 _RANDOM_62 = (1 << 62) - 1
+
+_BYTES = 8
+_DRAW = 512 * _BYTES  # the system is asked for the randomness of many ids at once: asking is what takes time
 
 
 class IdFactory:
@@ -32,6 +35,7 @@ class IdFactory:
         self._random_bytes = random_bytes
         self._lock = threading.Lock()
         self._last_tick = 0
+        self._drawn: Iterator[int] = iter(())
         survives_forks(self)
 
     def new(self) -> UUID:
@@ -40,16 +44,22 @@ class IdFactory:
             micros = to_micros(self._clock.now())
             tick = (micros // 1000 << 12) | (micros % 1000 << 2)
             self._last_tick = tick = max(tick, self._last_tick + 1)
-        random = int.from_bytes(self._random_bytes(8)) & _RANDOM_62
+            random = next(self._drawn, None) or self._draw()
         return UUID(int=(tick >> 12 << _TIME_SHIFT) | _VERSION_7 | ((tick & 0xFFF) << 64) | _VARIANT | random)
 
+    def _draw(self) -> int:
+        drawn = self._random_bytes(_DRAW)
+        self._drawn = iter([int.from_bytes(drawn[at : at + _BYTES]) & _RANDOM_62 for at in range(0, _DRAW, _BYTES)])
+        return next(self._drawn)
+
     def before_fork(self) -> None:
-        """Nothing: the random bits keep the ids of parent and child apart."""
+        """Nothing: parent and child are told apart afterwards."""
 
     def after_fork(self, *, child: bool) -> None:
-        """A lock that another thread held belongs to the parent."""
+        """A lock that another thread held belongs to the parent, and so does the randomness drawn so far."""
         if child:
             self._lock = threading.Lock()
+            self._drawn = iter(())
 
 
 def derive(parent: UUID, *names: str | int) -> UUID:

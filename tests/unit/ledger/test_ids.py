@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import RFC_4122, UUID
@@ -51,6 +52,21 @@ def test_a_clock_that_stands_still_runs_over_into_the_next_millisecond() -> None
     assert made == sorted(set(made))
     assert time_of(made[-1]) == to_micros(NOON) // 1000 + 2
     assert {(identity.version, identity.variant) for identity in made} == {(7, RFC_4122)}
+
+
+def test_a_forked_child_draws_randomness_of_its_own() -> None:
+    clock = FakeClock()
+    factory = IdFactory(clock)
+    factory.new()
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(write, factory.new().bytes)
+        os._exit(0)
+    os.waitpid(child, 0)
+    # The same clock, the same count: what is left to tell them apart is chance.
+    assert UUID(bytes=os.read(read, 16)) != factory.new()
+    os.close(read)
+    os.close(write)
 
 
 def test_threads_share_a_factory() -> None:
