@@ -39,6 +39,8 @@ _HEAD: Final = select(schema.ledger_head.c.position)
 _LIVE: Final = text("SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = 'ledger_head'::regclass")
 _TRY_LOCK: Final = text("SELECT pg_try_advisory_lock(hashtextextended(:schema, :key))")
 
+_UNLOCK: Final = text("SELECT pg_advisory_unlock_all()")
+
 _CHAIN: Final = ("COMMIT AND CHAIN",)
 
 # For the whole session: our tables come first whatever the user's path says, and stay in memory while small.
@@ -215,3 +217,5 @@ def _in_a_session(database: Database) -> Iterator[Shadow]:
         shadow = Shadow(database, connection, own="pg_temp", live=live, pausing=_CHAIN, locking=_CHAIN)
         shadow.pause()
         yield shadow
+        # All but the commit is done, and the server learns of a closed session later than the next rebuild may come.
+        connection.execute(_UNLOCK)

@@ -11,6 +11,7 @@ import pytest
 from bench import append, concurrent, end_to_end
 from bench.__main__ import main
 from bench.alone import alone
+from bench.append import LOADER
 from bench.results import Results
 
 LEDGERS = "append,concurrent,reads,sizes,rates"
@@ -44,7 +45,7 @@ def test_every_part_of_a_ledger_is_measured_and_stored(tmp_path: Path, capsys: p
     assert main([*TINY, "--only", LEDGERS, "--write", str(target), "--keep", str(tmp_path / "kept")]) == 0
 
     results = Results.load(target.with_suffix(".json"))
-    assert [row.per_list for row in results.append["sqlite"].rows] == [5000, None]
+    assert [row.per_list for row in results.append["sqlite"].rows] == [LOADER, None]
     assert {row.side for row in results.concurrent["sqlite"].rows} == {"ours", "driver", "peer"}
     assert all(row.p50 <= row.p95 and row.samples == 2 for row in results.reads["sqlite"].rows)
     assert results.sizes["sqlite"].rows[-1].bytes == (tmp_path / "kept" / "filled_44.db").stat().st_size
