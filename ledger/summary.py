@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, false, or_, select
+from sqlalchemy import Connection, Select, Table, and_, bindparam, false, or_, select
 
 from ledger import schema
 from ledger.clock import from_micros
@@ -93,13 +94,7 @@ class _Rollups:
         yield from self._outcomes(tag, spans)
 
     def _usage(self, tag: str, spans: Sequence[Span]) -> Iterator[tuple[dict[str, Any], Cell]]:
-        usage, price = schema.usage_rollups.c, schema.price_keys.c
-        query = (
-            select(schema.usage_rollups, *price)
-            .join_from(schema.usage_rollups, schema.price_keys, usage.price_key == price.id)
-            .where(usage.tag == tag, _within(schema.usage_rollups, spans))
-        )
-        for row in self._connection.execute(query):
+        for row in self._connection.execute(_usage_rows(tuple(spans)), {"of": tag}):
             _tag, _grain, bucket, value, _price, start, role, requests, partial, marked, hits, *rest = row[:19]
             *tokens, unread_5m, unread_1h = rest
             key = PriceKey(*row[20:])
@@ -124,9 +119,8 @@ class _Rollups:
         return count
 
     def _outcomes(self, tag: str, spans: Sequence[Span]) -> Iterator[tuple[dict[str, Any], Cell]]:
-        outcome = schema.outcome_rollups.c
-        query = select(schema.outcome_rollups).where(outcome.tag == tag, _within(schema.outcome_rollups, spans))
-        for _tag, _grain, bucket, value, provider, model, *counts in self._connection.execute(query):
+        rows = self._connection.execute(_outcome_rows(tuple(spans)), {"of": tag})
+        for _tag, _grain, bucket, value, provider, model, *counts in rows:
             cell = {"bucket": bucket, "value": value, "model": model, "provider": provider}
             yield cell, _outcome_cell(counts)
 
@@ -141,6 +135,21 @@ def _outcome_cell(counts: Sequence[int]) -> Cell:
         tally.add_outcomes(OutcomeSums(*(sign * column for column in counts)))
 
     return count
+
+
+@lru_cache(maxsize=64)
+def _usage_rows(spans: tuple[Span, ...]) -> Select[*tuple[Any, ...]]:
+    """Usage rows of the tag `:of`, each with its price key. Kept: making a statement takes longer than running it."""
+    rollup, price = schema.usage_rollups, schema.price_keys
+    joined = select(rollup, *price.c).join_from(rollup, price, rollup.c.price_key == price.c.id)
+    return joined.where(rollup.c.tag == bindparam("of"), _within(rollup, spans))
+
+
+@lru_cache(maxsize=64)
+def _outcome_rows(spans: tuple[Span, ...]) -> Select[*tuple[Any, ...]]:
+    """Outcome rows of the tag `:of`."""
+    rollup = schema.outcome_rollups
+    return select(rollup).where(rollup.c.tag == bindparam("of"), _within(rollup, spans))
 
 
 def _within(table: Table, spans: Sequence[Span]) -> Any:

@@ -6,6 +6,7 @@ a chain, and leaves no two appends to deadlock. Bulk rows travel by COPY and as 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -25,7 +26,8 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ledger.backends import statements
 from ledger.backends.arrays import kind_of, packed_column, packed_keys
@@ -39,6 +41,9 @@ LOCK_TIMEOUT: Final = "60s"
 
 STOPPED_AFTER: Final = "10s"
 """How long a transaction may pause between two statements: a process that was stopped there gives up its locks."""
+
+TRUSTED_SECONDS: Final = 1.0
+"""How long a resting connection is taken for alive: asking each time costs a read more than its query."""
 
 _LIMITS: Final = (
     "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', %s, true)"
@@ -64,10 +69,12 @@ class PostgresDatabase:
         parsed = make_url(url).set(drivername="postgresql+psycopg")
         self.url = _shown(parsed)
         self._lock_timeout = lock_timeout
-        self._engine: Engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        self._engine: Engine = create_engine(parsed, connect_args={"connect_timeout": 10})
         self._inherited: list[Pool] = []
         event.listen(self._engine, "connect", _dump_bytes_quickly)
+        event.listen(self._engine, "checkin", _rested)
         event.listen(self._engine, "checkout", _as_the_server_says)
+        event.listen(self._engine, "checkout", _still_there)
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @property
@@ -79,9 +86,22 @@ class PostgresDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        with self._translated(), self._engine.begin() as connection:
-            connection.exec_driver_sql(_LIMITS, (self._lock_timeout, STOPPED_AFTER))
+        with self._translated(), self._begun() as connection:
             yield connection
+            connection.commit()
+
+    def _begun(self) -> Connection:
+        """A connection in a transaction; a new one if the server went away since the one at hand was used."""
+        connection = self._engine.connect()
+        try:
+            connection.exec_driver_sql(_LIMITS, (self._lock_timeout, STOPPED_AFTER))
+        except DBAPIError as error:
+            connection.close()
+            if not error.connection_invalidated:
+                raise
+            connection = self._engine.connect()
+            connection.exec_driver_sql(_LIMITS, (self._lock_timeout, STOPPED_AFTER))
+        return connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -189,6 +209,20 @@ def _types(table: Table) -> list[str]:
 def _dump_bytes_quickly(connection: Any, *_: object) -> None:
     # For the bytea of a COPY the driver would take its `Binary` wrapper's dumper, which is not a compiled one.
     connection.adapters.register_dumper(bytes, BytesBinaryDumper)
+
+
+def _rested(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["resting since"] = time.monotonic()
+
+
+def _still_there(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Ask a connection that has rested for a while whether its server still is there; if not, the pool makes anew."""
+    if time.monotonic() - record.info.get("resting since", 0.0) > TRUSTED_SECONDS:
+        try:
+            connection.execute("SELECT 1")
+            connection.rollback()
+        except psycopg.Error as error:
+            raise DisconnectionError from error
 
 
 def _as_the_server_says(connection: Any, *_: object) -> None:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Integer, cast, delete, func, insert, literal, select, update
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, cast, delete, func, insert, literal, select, update
 
 from ledger import schema
 from ledger.backends.statements import columns
@@ -35,19 +35,30 @@ def price_key_id(key: PriceKey) -> int:
     return int.from_bytes(sha256(msgspec.json.encode(msgspec.structs.astuple(key))).digest()[:8]) >> 1
 
 
-@lru_cache(maxsize=8)
-def _parsed(digest: str, book: str) -> PriceBook:
-    return PriceBook.from_canonical(book)
+_parsed: Final[dict[str, PriceBook]] = {}
+"""Books met by this process, by digest: there are few, and reading one takes longer than asking which it is."""
+
+
+_LAST: Final = (1 << 63) - 1
+_BOOK: Final = schema.price_books.c
+_IN_FORCE: Final = (
+    select(_BOOK.digest, _BOOK.position)
+    .where(_BOOK.provider == bindparam("of"), _BOOK.position <= bindparam("as_of"))
+    .order_by(_BOOK.position.desc())
+    .limit(1)
+)
 
 
 def stored_book(connection: Connection, provider: str, *, as_of: int | None = None) -> PriceBook | None:
     """The book in force for a provider, at a log position if one is given. None before the first adoption."""
-    table = schema.price_books.c
-    query = select(table.digest, table.book).where(table.provider == provider)
-    if as_of is not None:
-        query = query.where(table.position <= as_of)
-    row = connection.execute(query.order_by(table.position.desc()).limit(1)).first()
-    return _parsed(row.digest, row.book) if row else None
+    place = {"of": provider, "as_of": as_of if as_of is not None else _LAST}
+    row = connection.execute(_IN_FORCE, place).first()
+    if row is None:
+        return None
+    if row.digest not in _parsed:
+        text = connection.execute(select(_BOOK.book).where(_BOOK.position == row.position)).scalar_one()
+        _parsed[row.digest] = PriceBook.from_canonical(text)
+    return _parsed[row.digest]
 
 
 class PriceKeys:
@@ -108,7 +119,7 @@ def adopt(rows: WorkingSet, fact: Fact, data: PriceBookAdopted) -> None:
     """
     text = bytes(data.book).decode()
     rows.database.insert(rows.connection, schema.price_books, [(fact.entity, fact.position, data.digest, text)])
-    moves = _moves(rows.connection, fact.entity, _parsed(data.digest, text))
+    moves = _moves(rows.connection, fact.entity, PriceBook.from_canonical(text))
     for move in moves:
         _apply(rows.connection, move)
     affected = sorted({move.key for move in moves})
