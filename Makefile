@@ -31,7 +31,7 @@ test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Pos
 	@$(BIN)/python -m pytest -n 2 --database postgres $(WITH_DATABASE) $(addprefix --ignore=,$(WITHOUT_DATABASE))
 
 soak: $(READY) ## Run the long tests: every tampering, 200,000 tailed events
-	@$(BIN)/python -m pytest -m soak -n 2 --durations=0
+	@LLM_LEDGER_TEST_EVENTS=200000 $(BIN)/python -m pytest -m "" -n 2 tests/soak tests/contract/test_tailing_reader.py
 
 lint: $(READY) ## Format check, lint, types, layering
 	@$(BIN)/ruff format --check .

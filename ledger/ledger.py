@@ -20,6 +20,7 @@ from ledger.intake import take_in
 from ledger.migrate import ensure_schema
 from ledger.payloads import EncodedPayload, read_payload
 from ledger.prices import adopt_packaged_prices
+from ledger.projections import check_versions
 from ledger.settings import LedgerSettings, SpoolSettings
 from ledger.spool import Spool, spool_base
 from ledger.store import EventStore, Head
@@ -63,6 +64,8 @@ class Ledger:
         try:
             # A shared database is set up on purpose, by `init`; a file of one's own simply at first use.
             ensure_schema(database, create=create and database.dialect == "sqlite")
+            with database.read() as connection:
+                check_versions(connection)
             ledger = cls(database, clock=clock, ids=ids)
             adopt_packaged_prices(ledger)
             take_in(ledger, spool_base(database.url, SpoolSettings.from_env()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.projections.buckets import DAY, HOUR, OTHER, QUARTER, TOTAL, bucket
-from ledger.projections.fold import PROJECTIONS, Folds, fold, portions, position, register
+from ledger.projections.fold import PROJECTIONS, Folds, check_versions, fold, portions, position, register
 from ledger.projections.prices import UNPRICED, stored_book
 from ledger.projections.rows import TERMINAL, BatchRow, Fact, RequestRow
 from ledger.projections.working_set import select_requests
@@ -22,6 +22,7 @@ __all__ = [
     "Folds",
     "RequestRow",
     "bucket",
+    "check_versions",
     "fold",
     "portions",
     "position",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from ledger import events as e
 from ledger import schema
 from ledger.backends import Database
-from ledger.errors import LedgerCorrupt
+from ledger.errors import DatabaseUnusable, LedgerCorrupt
 from ledger.projections.batches import BatchFold
 from ledger.projections.buckets import TagLimiter
 from ledger.projections.outcomes import OutcomeRollup
@@ -21,7 +21,7 @@ from ledger.projections.rows import Fact
 from ledger.projections.usage import UsageFold
 from ledger.projections.working_set import WorkingSet
 
-__all__ = ["PROJECTIONS", "Folds", "fold", "portions", "position", "register"]
+__all__ = ["PROJECTIONS", "Folds", "check_versions", "fold", "portions", "position", "register"]
 
 PROJECTIONS: Final = {"requests": 1, "batches": 1, "usage": 1}
 """Name → version; a release that folds differently raises the version, and `rebuild` is due."""
@@ -43,6 +43,19 @@ def register(database: Database, connection: Connection, at: int = 0) -> None:
     """Note down that the projections stand at a position (an empty ledger's: 0)."""
     rows = [(name, version, at, "current") for name, version in PROJECTIONS.items()]
     database.insert_missing(connection, schema.projections, rows)
+
+
+def check_versions(connection: Connection) -> None:
+    """See to it that the projections are as this release folds them.
+
+    Raises `DatabaseUnusable` otherwise: two ways of folding must not take turns on one table.
+    """
+    for name, version in connection.execute(select(schema.projections.c.name, schema.projections.c.version)):
+        known = PROJECTIONS.get(name, 0)
+        if version < known:
+            raise DatabaseUnusable(f"the projection {name!r} is an older release's; run `llm-ledger rebuild`")
+        if version > known:
+            raise DatabaseUnusable(f"the projection {name!r} is a newer release's; upgrade llm-ledger")
 
 
 def position(connection: Connection) -> int:

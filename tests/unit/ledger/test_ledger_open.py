@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, update
 
 import ledger as package
-from ledger import Ledger
+from ledger import Ledger, schema
+from ledger.backends import open_database
 from ledger.errors import ConfigurationError, DatabaseUnusable, UnknownId
 from ledger.events import PriceBookAdopted
 from ledger.pricing import PriceBook
 from ledger.projections import stored_book
 from ledger.queries import find_request
+from ledger.rebuild import rebuild
 from ledger.verify import verify
 from tests.support.clock import NOON, FakeClock, seeded_ids
 from tests.support.databases import shared_url
@@ -74,6 +76,21 @@ def test_two_at_once_share_one_ledger(tmp_path: Path) -> None:
     url = shared_url(tmp_path)
     with Ledger.open(url) as one, Ledger.open(url) as other:
         assert one.head() == other.head()
+
+
+@pytest.mark.parametrize(("stored", "advice"), [(0, "run `llm-ledger rebuild`"), (99, "upgrade llm-ledger")])
+def test_projections_of_another_release_are_not_written_to(tmp_path: Path, stored: int, advice: str) -> None:
+    url = shared_url(tmp_path)
+    Ledger.open(url).close()
+    database = open_database(url)
+    with database.write() as connection:
+        connection.execute(update(schema.projections).values(version=stored))
+    with pytest.raises(DatabaseUnusable, match=advice):
+        Ledger.open(url)
+    if stored == 0:
+        rebuild(database)
+        Ledger.open(url).close()
+    database.close()
 
 
 def test_an_absent_ledger_is_not_created_unasked(tmp_path: Path) -> None:
