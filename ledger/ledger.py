@@ -128,12 +128,10 @@ class Ledger:
         self.database.close()
 
     def before_fork(self) -> None:
-        """Come to rest before this process is forked, as far as its database needs that."""
-        self.database.before_fork()
+        """Nothing: the database sees to its connections."""
 
     def after_fork(self, *, child: bool) -> None:
-        """Go on; in the child with connections, locks and a queue of its own."""
-        self.database.after_fork(child=child)
+        """Go on; in the child with locks and a queue of its own."""
         if child:
             self._making = threading.Lock()
             self._store = EventStore(self.database, self.clock)

@@ -47,7 +47,9 @@ _CHAIN: Final = ("COMMIT AND CHAIN",)
 _SETTINGS: Final = text("""
     SELECT set_config('lock_timeout', current_setting('lock_timeout'), false),
            set_config('search_path', 'pg_temp, ' || current_setting('search_path'), false),
-           set_config('temp_buffers', '64MB', false)
+           set_config('temp_buffers', '64MB', false),
+           set_config('idle_in_transaction_session_timeout',
+                      current_setting('idle_in_transaction_session_timeout'), false)
 """)
 
 

@@ -64,10 +64,12 @@ class _Writers:
             return writer
 
     def before_fork(self) -> None:
-        self._lock.acquire()
+        # Nothing to wait for: who holds the lock may be waiting for the fork, to tell of a writer that it makes.
+        pass
 
     def after_fork(self, *, child: bool) -> None:
-        self._lock.release()
+        if child:
+            self._lock = threading.Lock()
 
 
 def _absolute(url: URL) -> URL:

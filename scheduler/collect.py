@@ -197,7 +197,8 @@ def _outcome(
     if result.kind == "canceled":
         return [("outcome", RequestCanceled(batch_id=batch.id, batch_index=index))]
     body = encode_payload(result.body)
-    bodies.append(body)
+    if result.kind == "errored" or item.status not in TERMINAL:  # a latecomer's answer is named by no event
+        bodies.append(body)
     if result.kind == "errored":
         failed = RequestFailed(
             error_type=result.error_type or "unknown",

@@ -33,6 +33,7 @@ from ledger.backends import statements
 from ledger.backends.arrays import kind_of, packed_column, packed_keys
 from ledger.backends.base import DuplicateRow
 from ledger.errors import DatabaseUnusable, InputError
+from ledger.forks import survives_forks
 
 __all__ = ["PostgresDatabase"]
 
@@ -41,6 +42,9 @@ LOCK_TIMEOUT: Final = "60s"
 
 STOPPED_AFTER: Final = "10s"
 """How long a transaction may pause between two statements: a process that was stopped there gives up its locks."""
+
+COPIED_WITHIN: Final = "60s"
+"""How long a COPY of one portion of an append may take: a hundred times what it does."""
 
 TRUSTED_SECONDS: Final = 1.0
 """How long a resting connection is taken for alive: asking each time costs a read more than its query."""
@@ -76,6 +80,7 @@ class PostgresDatabase:
         event.listen(self._engine, "checkout", _as_the_server_says)
         event.listen(self._engine, "checkout", _still_there)
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        survives_forks(self)
 
     @property
     def missing(self) -> bool:
@@ -148,10 +153,14 @@ class PostgresDatabase:
         columns = ", ".join(column.name for column in table.columns)
         statement = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)"
         driver: Any = connection.connection  # psycopg's own connection: SQLAlchemy knows no COPY
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types(_types(table))
-            for row in chain(few, remaining):
-                copy.write_row(row)
+        with driver.cursor() as cursor:
+            # To the server a process that was stopped here is not idle: it waits for the next row.
+            cursor.execute(f"SET LOCAL statement_timeout = '{COPIED_WITHIN}'")
+            with cursor.copy(statement) as copy:
+                copy.set_types(_types(table))
+                for row in chain(few, remaining):
+                    copy.write_row(row)
+            cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         _arrays(connection, table, f"{_insert_select(table)} ON CONFLICT DO NOTHING", rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -17,7 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from ledger.backends import statements
 from ledger.backends.base import DuplicateRow
 from ledger.backends.binding import bindable, placeholder
+from ledger.backends.resting import Resting
 from ledger.errors import DatabaseUnusable
+from ledger.forks import survives_forks
 
 try:
     import pysqlite3.dbapi2 as driver
@@ -57,6 +60,10 @@ _EXPLANATIONS: Final = (
 )
 
 
+_spoilt: Final[set[str]] = set()
+"""Files that were in use when this process was forked: their locks are the parent's, however they are opened."""
+
+
 class SQLiteDatabase:
     """A ledger in one file. `path` None keeps it in memory (tests, scratch copies): one connection then.
 
@@ -79,13 +86,15 @@ class SQLiteDatabase:
         # A database in memory is its one connection. Of a file's, the one that writes deserves most of the cache.
         self._engine = self._make_engine(_READER_CACHE)
         self._writer = self._make_engine(_WRITER_CACHE) if self.path is not None else self._engine
-        self._renew_locks()
+        self._turn = threading.RLock()
+        self._resting = Resting()
+        self._at_rest = True
+        self._refuse_spoilt()
+        survives_forks(self)
 
     def _renew_locks(self) -> None:
         self._turn = threading.RLock()
-        self._rest = threading.Condition()
-        self._users = 0
-        self._at_rest = True
+        self._resting.renew()
 
     def _make_engine(self, cache: int) -> Engine:
         if self.path is not None and not Path(self.path).parent.is_dir():
@@ -137,18 +146,19 @@ class SQLiteDatabase:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        with self._rest:
-            if not self._at_rest:
-                raise DatabaseUnusable(f"{self.url} was in use when this process was forked: open it after the fork")
-            self._users += 1
-        try:
-            yield
-        except DBAPIError as error:
-            raise self._explain(error.orig) or error from error
-        finally:
-            with self._rest:
-                self._users -= 1
-                self._rest.notify_all()
+        self._refuse_spoilt()
+        with self._resting.use():
+            try:
+                yield
+            except DBAPIError as error:
+                raise self._explain(error.orig) or error from error
+
+    def _refuse_spoilt(self) -> None:
+        if _spoilt and self.path is not None and os.path.realpath(self.path) in _spoilt:
+            raise DatabaseUnusable(
+                f"{self.path} was in use when this process was forked, so SQLite would lose what is written here; "
+                "start the process by spawn, or close the ledger before the fork"
+            )
 
     def _explain(self, error: BaseException | None) -> Exception | None:
         text = str(error)
@@ -183,19 +193,17 @@ class SQLiteDatabase:
     def before_fork(self) -> None:
         # SQLite notes in memory which locks the process holds on a file. A child inherits the notes, not the locks:
         # it would write to a log that the parent deletes when it closes. So no connection to a file may be open.
-        self._rest.acquire()
-        self._at_rest = self._rest.wait_for(lambda: not self._users, FORK_SECONDS)
+        self._at_rest = self._resting.stop(FORK_SECONDS) or self.path is None
         if self._at_rest and self.path is not None:
             self.close()
 
     def after_fork(self, *, child: bool) -> None:
-        at_rest = self._at_rest
-        if child:
-            self._renew_locks()
-            self._at_rest = at_rest
-        else:
-            self._at_rest = True
-            self._rest.release()
+        if not child:
+            self._resting.go_on()
+            return
+        self._renew_locks()
+        if not self._at_rest:
+            _spoilt.add(os.path.realpath(str(self.path)))
 
     def close(self) -> None:
         self._engine.dispose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -51,18 +51,26 @@ class TagLimiter:
 
     def load(self, counted: Iterable[Mapping[str, str]]) -> None:
         """Find out which of these requests' tag values are known already, and for how many there is room."""
-        wanted: dict[str, set[str]] = {}
-        for tags in counted:
-            for tag, value in tags.items():
-                wanted.setdefault(tag, set()).add(value)
-        column = schema.tag_values.c
-        for tag, values in wanted.items():
-            query = select(column.value).where(column.tag == tag)
-            known = self._rows.connection.scalars(query.where(column.value.in_(values))).all()
-            self._known[tag] = set(known)
+        for tag, values in _values_by_tag(counted).items():
+            known = self._known[tag] = self._kept(tag, values)
             if len(known) < len(values):
-                kept = select(func.count()).select_from(query.subquery())
+                kept = select(func.count()).where(schema.tag_values.c.tag == tag)
                 self._room[tag] = MAX_VALUES - (self._rows.connection.scalar(kept) or 0)
+
+    def recall(self, counted: Iterable[str]) -> None:
+        """Look up the tags (JSON) of requests that counted before: each value was kept then, or it never will be."""
+        forgotten: dict[str, dict[str, str]] = {
+            tags: msgspec.json.decode(tags) for tags in set(counted) if tags not in self._parsed
+        }
+        known = {tag: self._kept(tag, values) for tag, values in _values_by_tag(forgotten.values()).items()}
+        for tags, named in forgotten.items():
+            kept = ((tag, value if value in known[tag] else OTHER) for tag, value in named.items())
+            self._parsed[tags] = (("", ""), *kept)
+
+    def _kept(self, tag: str, values: Collection[str]) -> set[str]:
+        column = schema.tag_values.c
+        query = select(column.value).where(column.tag == tag, column.value.in_(values))
+        return set(self._rows.connection.scalars(query))
 
     def scopes(self, tags: str) -> tuple[tuple[str, str], ...]:
         """Every (tag, value) that a request with these tags (JSON) counts under; ("", "") is the count of all."""
@@ -88,3 +96,11 @@ class TagLimiter:
         """Remember the values met for the first time."""
         self._rows.database.insert(self._rows.connection, schema.tag_values, self._new)
         self._new = []
+
+
+def _values_by_tag(requests: Iterable[Mapping[str, str]]) -> dict[str, set[str]]:
+    values: dict[str, set[str]] = {}
+    for tags in requests:
+        for tag, value in tags.items():
+            values.setdefault(tag, set()).add(value)
+    return values

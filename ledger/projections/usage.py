@@ -34,6 +34,7 @@ class UsageFold:
 
     def __init__(self, rows: WorkingSet, tags: TagLimiter, prices: PriceKeys, outcomes: OutcomeRollup) -> None:
         self._rows = rows
+        self._tags = tags
         self._prices = prices
         self._outcomes = outcomes
         self._cache = CacheReads(rows)
@@ -69,6 +70,7 @@ class UsageFold:
 
     def _count_unread(self) -> None:
         changes = self._cache.flush()
+        self._tags.recall(change.request.tags for change in changes)
         epochs = self._prices.epochs({(change.price_key, change.billed_at) for change in changes})
         for change in changes:
             epoch = epochs[change.price_key, change.billed_at]

@@ -90,15 +90,98 @@ def test_a_childs_writer_begins_with_nothing_of_its_parents(tmp_path: Path) -> N
     assert parents.exists()
 
 
-def test_a_child_of_a_busy_ledger_is_told_to_open_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _forgiving(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "FORK_SECONDS", 0.01)
-    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+    monkeypatch.setattr(sqlite, "_spoilt", set())
+
+
+@pytest.mark.usefixtures("_forgiving")
+def test_a_child_of_a_busy_ledger_never_touches_its_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with Ledger.open(url) as ledger:
         with ledger.read():
-            ledger.before_fork()
-            ledger.after_fork(child=False)
+            ledger.database.before_fork()
+            ledger.database.after_fork(child=False)
         assert ledger.head().position == 1
         with ledger.read():
-            ledger.before_fork()
-            ledger.after_fork(child=True)
-        with pytest.raises(DatabaseUnusable, match="was in use when this process was forked: open it after the fork"):
-            ledger.head()
+            ledger.database.before_fork()
+            ledger.database.after_fork(child=True)
+        for use in (ledger.head, lambda: Ledger.open(url)):
+            with pytest.raises(
+                DatabaseUnusable, match=r"in use when this process was forked.*start the process by spawn"
+            ):
+                use()
+
+
+@pytest.mark.usefixtures("_forgiving")
+def test_a_fork_waits_for_users_and_lets_no_new_ones_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "FORK_SECONDS", 10)
+    reading, enough = threading.Event(), threading.Event()
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+
+        def read() -> None:
+            with ledger.read():
+                reading.set()
+                assert enough.wait(10)
+                ledger.head()  # within its own use nobody waits for the fork
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert reading.wait(10)
+        newcomers = [threading.Thread(target=ledger.head) for _ in range(3)]
+        forking = threading.Thread(
+            target=lambda: (ledger.database.before_fork(), ledger.database.after_fork(child=False))
+        )
+        forking.start()
+        for one in newcomers:
+            one.start()
+        enough.set()
+        for one in (forking, reader, *newcomers):
+            one.join(10)
+            assert not one.is_alive()
+        assert ledger.head().position == 1
+
+
+OPENING = """
+import os, sys, threading
+from ledger import Ledger
+from ledger.backends import open_database
+
+database = open_database(sys.argv[1])
+reading, done = threading.Event(), threading.Event()
+
+def note(ledger, number):
+    with ledger.database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO anchors VALUES (?, x'00', 0)", (number,))
+
+def use():
+    with database.read() as connection:
+        connection.exec_driver_sql("SELECT 1").all()
+        reading.set()
+
+thread = threading.Thread(target=use)
+thread.start()
+reading.wait()
+thread.join()
+opened, closed = os.pipe(), os.pipe()
+if (child := os.fork()) == 0:
+    ledger = Ledger.open(sys.argv[1])
+    note(ledger, 6)
+    os.write(opened[1], b"x")
+    os.read(closed[0], 1)
+    note(ledger, 7)
+    os._exit(0)
+os.read(opened[0], 1)
+database.close()
+os.write(closed[1], b"x")
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_database_that_no_ledger_holds_yet_survives_a_fork_too(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    Ledger.open(url).close()
+    subprocess.run([sys.executable, "-c", OPENING, url], cwd=ROOT, check=True)
+    with Ledger.open(url) as ledger, ledger.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM anchors").scalar() == 2

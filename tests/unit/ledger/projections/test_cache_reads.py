@@ -169,3 +169,23 @@ def test_a_read_long_after_finds_writers_of_many_chunks(ledger: Ledger, history:
     ledger.append(history.take())
     assert wasted(ledger) == "0"
     assert verify(ledger.database).sound
+
+
+@pytest.mark.parametrize("readers", [{"team": "b"}, {}, {"team": "a"}, {"app": "search"}])
+@pytest.mark.parametrize("known", [True, False], ids=["b counted before", "b is new"])
+def test_a_read_redeems_a_write_that_other_tags_counted_long_ago(
+    ledger: Ledger, history: History, readers: dict[str, str], known: bool
+) -> None:
+    def answered(raw: bytes, tags: dict[str, str], *blocks: str) -> None:
+        history.succeed(history.request(mode="standard", tags=tags, prefix=prefix(*blocks)), raw)
+        ledger.append(history.take())
+
+    if known:
+        answered(usage(write_5m=1), {"team": "b"}, "something else")
+    answered(WRITES, {"team": "a"}, "system")
+    answered(READS, readers, "system")
+    by_team = {
+        group["name"]: group["waste"]["unread_writes"] for group in savings(ledger, Period(), "tag:team")["groups"]
+    }
+    assert by_team["a"] == "0"
+    assert verify(ledger.database).sound
