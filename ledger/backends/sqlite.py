@@ -38,7 +38,7 @@ BUSY_SECONDS: Final = 60.0
 FORK_SECONDS: Final = 5.0
 """How long a fork waits for transactions under way."""
 
-_WRITER_CACHE: Final = 65_536
+_WRITER_CACHE: Final = 49_152
 _READER_CACHE: Final = 8192
 """Pages that a connection keeps in memory, in KiB: there is one writer, and a reader for every thread."""
 
