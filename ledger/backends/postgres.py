@@ -92,20 +92,27 @@ class PostgresDatabase:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         with self._translated(), self._begun() as connection:
-            yield connection
-            connection.commit()
+            transaction = connection.get_transaction()
+            assert transaction is not None
+            with transaction:
+                yield connection
 
     def _begun(self) -> Connection:
         """A connection in a transaction; a new one if the server went away since the one at hand was used."""
+        try:
+            return self._begin()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return self._begin()
+
+    def _begin(self) -> Connection:
         connection = self._engine.connect()
         try:
             connection.exec_driver_sql(_LIMITS, (self._lock_timeout, STOPPED_AFTER))
-        except DBAPIError as error:
+        except BaseException:
             connection.close()
-            if not error.connection_invalidated:
-                raise
-            connection = self._engine.connect()
-            connection.exec_driver_sql(_LIMITS, (self._lock_timeout, STOPPED_AFTER))
+            raise
         return connection
 
     @contextmanager
