@@ -45,15 +45,16 @@ def _sqlite(url: str) -> _Tables:
     with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
         try:
             rows = connection.execute(
-                "SELECT m.tbl_name, m.type = 'index', s.pgsize FROM dbstat AS s JOIN sqlite_schema AS m "
+                "SELECT m.tbl_name, m.type = 'index', s.pageno FROM dbstat AS s JOIN sqlite_schema AS m "
                 "ON m.name = s.name WHERE s.aggregate = 1"
             ).fetchall()
         except sqlite3.OperationalError:
             rows = []
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        whole = pages * connection.execute("PRAGMA page_size").fetchone()[0]
-    known = [(table, bool(index), size) for table, index, size in rows]
-    return [*known, ("", False, whole - sum(size for _, _, size in known))]
+        page = connection.execute("PRAGMA page_size").fetchone()[0]
+    # Counted in pages: the bytes that `dbstat` adds up itself wrap at 4 GiB.
+    known = [(table, bool(index), count * page) for table, index, count in rows]
+    return [*known, ("", False, pages * page - sum(size for _, _, size in known))]
 
 
 def _postgres(url: str) -> _Tables:
