@@ -51,7 +51,7 @@ def main(url: str, name: str, wanted: int) -> None:
             many = min(random.randint(1, _MOST), wanted - stored)
             ours = list(islice(events(ledger, f"config/{name}", stored), many))
             both = random.random() < 0.2
-            guard = refuse if random.random() < 0.1 else None
+            guard = refuse if not refused or random.random() < 0.1 else None
             try:
                 got = ledger.append([*ours, *islice(events(ledger, CONTESTED, contested), both)], guard=guard)
             except VersionConflict as conflict:
