@@ -6,6 +6,7 @@ than the server needs to store them. Format: `array_send` in Postgres' arrayfunc
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Any, ClassVar, Final
@@ -22,7 +23,7 @@ _LENGTH: Final = Struct(">i").pack
 _NULL: Final = _LENGTH(-1)
 
 
-class Packed:
+class Packed(ABC):
     """Values for one array parameter. `KIND` is the type of its elements, for SQL; the oids are the server's own."""
 
     KIND: ClassVar[str]
@@ -32,9 +33,9 @@ class Packed:
     def __init__(self, values: Iterable[Any]) -> None:
         self.values = values
 
+    @abstractmethod
     def elements(self) -> list[bytes]:
         """One element after the other: its length, then its bytes; the length -1 alone for NULL."""
-        raise NotImplementedError
 
 
 class _Integers(Packed):
@@ -93,7 +94,8 @@ def packed_column(column: Column[Any], values: Iterable[Any]) -> Packed:
 
 def packed_keys(keys: Sequence[Any]) -> Packed:
     """Keys to look up: all text, all bytes or all numbers."""
-    return {str: _Texts, bytes: _Bytes, int: _BigIntegers}[type(keys[0])](keys)
+    kinds: dict[type[Any], type[Packed]] = {str: _Texts, bytes: _Bytes, int: _BigIntegers}
+    return kinds[type(keys[0])](keys)
 
 
 class _PackedDumper(Dumper):
