@@ -334,7 +334,7 @@ PROJECTION_TABLES: Final = (
     cache_prefixes,
     unread_writes,
 )
-"""Everything that is derived from the log and nothing else. `rebuild` empties and refills exactly these."""
+"""Everything that is derived from the log and nothing else. `rebuild` makes exactly these anew."""
 
 # --- operations ----------------------------------------------------------------------------------------------
 

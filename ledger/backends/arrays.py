@@ -16,7 +16,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, SmallInteger
 
-__all__ = ["Packed", "kind_of", "packed_column", "packed_keys"]
+__all__ = ["Packed", "kind_of", "packed_keys"]
 
 _HEADER: Final = Struct(">iiIii").pack
 _LENGTH: Final = Struct(">i").pack
@@ -85,11 +85,6 @@ _KINDS: Final[dict[type[Any], type[Packed]]] = {
 def kind_of(column: Column[Any]) -> type[Packed]:
     """How the values of a column travel."""
     return next((kind for column_type, kind in _KINDS.items() if isinstance(column.type, column_type)), _Texts)
-
-
-def packed_column(column: Column[Any], values: Iterable[Any]) -> Packed:
-    """A column of a table."""
-    return kind_of(column)(values)
 
 
 def packed_keys(keys: Sequence[Any]) -> Packed:

@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ledger.backends import statements
-from ledger.backends.arrays import kind_of, packed_column, packed_keys
+from ledger.backends.arrays import kind_of, packed_keys
 from ledger.backends.base import DuplicateRow
 from ledger.errors import DatabaseUnusable, InputError
 from ledger.forks import survives_forks
@@ -204,7 +204,7 @@ def _placeholder(_column: Column[Any], _place: int) -> str:
 def _arrays(connection: Connection, table: Table, statement: str, rows: Sequence[Sequence[Any]]) -> None:
     if rows:
         columns = zip(table.columns, zip(*rows, strict=True), strict=True)
-        connection.exec_driver_sql(statement, tuple(packed_column(column, values) for column, values in columns))
+        connection.exec_driver_sql(statement, tuple(kind_of(column)(values) for column, values in columns))
 
 
 def _insert_select(table: Table) -> str:
