@@ -35,6 +35,7 @@ __all__ = [
     "RecordedEvent",
     "RequestAbandoned",
     "RequestBatched",
+    "RequestCallStarted",
     "RequestCanceled",
     "RequestCostUnknown",
     "RequestExpired",
@@ -89,6 +90,15 @@ class RequestBatched(EventData, frozen=True, kw_only=True):
     batch_id: str
     index: int
     attempt: int
+
+
+class RequestCallStarted(EventData, frozen=True, kw_only=True):
+    """A standard call is about to be made for it, instead of a batch. After `deadline` its caller is gone."""
+
+    TYPE = "request.call_started"
+    attempt: int
+    deadline: datetime
+    account: msgspec.Raw
 
 
 class RequestSucceeded(EventData, frozen=True, kw_only=True):
@@ -152,12 +162,17 @@ class RequestCanceled(EventData, frozen=True, kw_only=True):
 
 
 class RequestRetryScheduled(EventData, frozen=True, kw_only=True):
-    """It goes back into the queue, not before `due_at`."""
+    """It goes back into the queue, not before `due_at`; for a batch, or for a standard call of its own.
+
+    `by_hand` opens a request anew that had ended without an answer, and counts its attempts from `attempt`.
+    """
 
     TYPE = "request.retry_scheduled"
     attempt: int
     due_at: datetime
     reason: str
+    processing: Processing = "batch"
+    by_hand: bool = False
 
 
 class RequestAbandoned(EventData, frozen=True, kw_only=True):
@@ -184,7 +199,11 @@ class RequestCostUnknown(EventData, frozen=True, kw_only=True):
 
 
 class BatchPlanned(EventData, frozen=True, kw_only=True):
-    """These requests will travel together. Carries the policy and configuration it was planned under."""
+    """These requests will travel together. Carries the policy and configuration it was planned under.
+
+    `twin_of` names the batch of ours whose intent the provider carried out a second time: what is planned then is
+    only to see the twin end, and what it cost.
+    """
 
     TYPE = "batch.planned"
     provider: str
@@ -196,16 +215,23 @@ class BatchPlanned(EventData, frozen=True, kw_only=True):
     policy: msgspec.Raw
     config_version: str | None = None
     parent: str | None = None
+    twin_of: str | None = None
 
 
 class BatchSubmissionStarted(EventData, frozen=True, kw_only=True):
-    """The intent to POST, written before it. After `deadline` its sender no longer may send."""
+    """The intent to POST, written before it. After `deadline` its sender no longer may send.
+
+    `newest_before` is the provider's newest batch at that time, `noted_at` the provider's own clock then.
+    `reserved` is what the batch may cost at most, in pico-USD, held back from the budget until it is collected.
+    """
 
     TYPE = "batch.submission_started"
     nonce: str
     deadline: datetime
     newest_before: str | None
     account: msgspec.Raw
+    noted_at: datetime | None = None
+    reserved: int | None = None
 
 
 class BatchSubmitted(EventData, frozen=True, kw_only=True):
@@ -254,13 +280,19 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchPolled(EventData, frozen=True, kw_only=True):
-    """The provider was asked how the batch is doing, or the question failed (`problem`)."""
+    """The provider was asked how the batch is doing, or the question failed (`problem`).
+
+    `provider_time` is the provider's own clock at its answer: quiet times are measured on it. `account` is set where
+    the batch was found to be visible under another credential of the same account, whose it is from then on.
+    """
 
     TYPE = "batch.polled"
     next_poll_at: datetime
     state: str | None = None
     counts: BatchCounts | None = None
     problem: str | None = None
+    provider_time: datetime | None = None
+    account: msgspec.Raw | None = None
 
 
 class BatchEnded(EventData, frozen=True, kw_only=True):
@@ -296,11 +328,12 @@ class BatchFailed(EventData, frozen=True, kw_only=True):
 
 
 class BatchDuplicateDetected(EventData, frozen=True, kw_only=True):
-    """The provider holds a second batch of ours for the same intent."""
+    """The provider holds a second batch of ours for the same intent. `twin_id` is its own id in this ledger."""
 
     TYPE = "batch.duplicate_detected"
     provider_batch_id: str
     nonce: str
+    twin_id: str | None = None
 
 
 # --- prices/<provider>, config/<id> --------------------------------------------------------------------------

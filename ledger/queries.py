@@ -271,7 +271,12 @@ def outstanding(ledger: Ledger) -> Outstanding:
     """How much is left to do, for every process that works on this ledger."""
     state, batch_ = schema.request_states, schema.batches
     # Each condition is that of a partial index, so that only what is counted is read.
-    open_states = (state.c.status == "queued", state.c.status == "batched", _among(("failed", "expired")))
+    open_states = (
+        state.c.status == "queued",
+        state.c.status == "batched",
+        _among(("failed", "expired")),
+        _among(("fallback", "calling")),
+    )
     with ledger.read() as connection:
         waiting = [
             connection.scalar(select(func.count()).select_from(state).where(condition)) or 0

@@ -32,7 +32,7 @@ __all__ = [
     "metadata",
 ]
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """Alembic revisions that this release knows, oldest first; the last one is the schema below."""
 
 APPLICATION_ID: Final = 0x4C4C4D31
@@ -195,6 +195,7 @@ request_states = Table(
     _partial_index("ix_request_states_queued", "seq", where="status = 'queued'"),
     _partial_index("ix_request_states_undecided", "seq", where="status IN ('failed', 'expired')"),
     _partial_index("ix_request_states_batched", "batch_id", "batch_index", where="status = 'batched'"),
+    _partial_index("ix_request_states_standard", "seq", where="status IN ('fallback', 'calling')"),
 )
 
 batches = Table(
@@ -225,6 +226,8 @@ batches = Table(
     _text("counts", nullable=True),
     _int("settled"),
     _text("note", nullable=True),
+    _text("twin_of", nullable=True),
+    _int("reserved", nullable=True),
     UniqueConstraint("seq"),
     UniqueConstraint("provider_batch_id"),
     _partial_index("ix_batches_due", "due_at", where="due_at IS NOT NULL"),

@@ -45,6 +45,7 @@ class BatchFold:
                 size=data.size,
                 planned_at=fact.occurred_at,
                 due_at=fact.occurred_at,
+                twin_of=data.twin_of,
             )
         )
 
@@ -56,6 +57,7 @@ class BatchFold:
         row.deadline = row.due_at = to_micros(data.deadline)
         row.newest_before = data.newest_before
         row.account = bytes(data.account).decode()
+        row.reserved = data.reserved
         row.note = None
 
     def submitted(self, fact: Fact, data: BatchSubmitted) -> None:
@@ -69,6 +71,7 @@ class BatchFold:
     def submission_refused(self, fact: Fact, data: BatchSubmissionRefused) -> None:
         row = self._touch(fact, "planned")
         row.due_at, row.note = to_micros(data.due_at), data.reason
+        row.reserved = None
 
     def submission_uncertain(self, fact: Fact, data: BatchSubmissionUncertain) -> None:
         row = self._touch(fact, "uncertain")
@@ -77,6 +80,7 @@ class BatchFold:
     def submission_released(self, fact: Fact, data: BatchSubmissionReleased) -> None:
         row = self._touch(fact, "planned")
         row.due_at, row.note = fact.occurred_at, data.reason
+        row.reserved = None
 
     def polled(self, fact: Fact, data: BatchPolled) -> None:
         row = self._touch(fact, None)
@@ -84,6 +88,8 @@ class BatchFold:
         row.due_at, row.note = to_micros(data.next_poll_at), data.problem
         if data.counts is not None:
             row.counts = msgspec.json.encode(data.counts).decode()
+        if data.account is not None:
+            row.account = bytes(data.account).decode()
         if row.status == "in_progress" and data.state == "canceling":
             row.status = "canceling"
 
@@ -95,7 +101,7 @@ class BatchFold:
 
     def results_collected(self, fact: Fact, _data: BatchResultsCollected) -> None:
         row = self._touch(fact, "collected")
-        row.due_at = row.note = None
+        row.due_at = row.note = row.reserved = None
 
     def cancel_requested(self, fact: Fact, data: BatchCancelRequested) -> None:
         row = self._touch(fact, "canceling")
@@ -104,6 +110,7 @@ class BatchFold:
     def failed(self, fact: Fact, data: BatchFailed) -> None:
         row = self._touch(fact, "failed")
         row.due_at, row.note = None, data.reason
+        row.reserved = None
 
     def duplicate_detected(self, fact: Fact, data: BatchDuplicateDetected) -> None:
         self._touch(fact, None).note = f"the provider also holds {data.provider_batch_id}"

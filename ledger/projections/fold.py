@@ -35,7 +35,7 @@ _CHANGING_A_BATCH: Final = {cls for name, cls in e.CATALOGUE.items() if name.sta
 _CHANGING_A_REQUEST: Final = {
     cls for name, cls in e.CATALOGUE.items() if name.startswith(("request.", "cache_usage."))
 } - _OPENING
-_COUNTING: Final = _CHANGING_A_REQUEST - {e.RequestBatched, e.RequestRetryScheduled}
+_COUNTING: Final = _CHANGING_A_REQUEST - {e.RequestBatched, e.RequestCallStarted}
 _NAMING_A_BATCH: Final = {cls for cls in e.CATALOGUE.values() if "batch_id" in cls.__struct_fields__}
 
 
@@ -128,6 +128,7 @@ class Folds:
         return {
             e.RequestRecorded: requests.recorded,
             e.RequestBatched: requests.batched,
+            e.RequestCallStarted: requests.call_started,
             e.RequestSucceeded: requests.succeeded,
             e.RequestFailed: requests.failed,
             e.RequestExpired: requests.expired,

@@ -35,6 +35,11 @@ class OutcomeRollup:
         """One request ended so at that instant (microseconds). It counts under its response's model."""
         self._deltas.count(row.tags, at, (row.provider, row.response_model or row.model), _COUNTS[outcome])
 
+    def take_back(self, row: RequestRow, outcome: str, at: int) -> None:
+        """An outcome that was counted so has been opened again."""
+        place = (row.provider, row.response_model or row.model)
+        self._deltas.count(row.tags, at, place, -_COUNTS[outcome])
+
     def flush(self) -> None:
         """Write the counts, for every tag and grain."""
         self._rows.database.add(self._rows.connection, schema.outcome_rollups, self._deltas.take())

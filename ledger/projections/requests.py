@@ -10,6 +10,7 @@ from ledger.clock import to_micros
 from ledger.events import (
     RequestAbandoned,
     RequestBatched,
+    RequestCallStarted,
     RequestCanceled,
     RequestCostUnknown,
     RequestExpired,
@@ -70,6 +71,13 @@ class RequestFold:
         row.batch_id, row.batch_index = data.batch_id, data.index
         row.due_at = None
 
+    def call_started(self, fact: Fact, data: RequestCallStarted) -> None:
+        row = self._touch(fact)
+        if row.status not in TERMINAL:
+            row.status = "calling"
+            row.attempts = data.attempt
+            row.due_at = to_micros(data.deadline)
+
     def succeeded(self, fact: Fact, data: RequestSucceeded) -> None:
         row = self._touch(fact)
         self._rows.settle(data.batch_id)
@@ -102,13 +110,18 @@ class RequestFold:
         row = self._touch(fact)
         self._rows.settle(data.batch_id)
         if row.status not in TERMINAL and not _elsewhere(row, data.batch_id):
-            self._finish(row, "canceled", fact, data.batch_id)
+            self._finish(row, "canceled", fact, row.batch_id)
 
     def retry_scheduled(self, fact: Fact, data: RequestRetryScheduled) -> None:
         row = self._touch(fact)
         if row.status in TERMINAL:
-            return
-        row.status = "queued"
+            if row.status == "succeeded" or not data.by_hand:
+                return
+            self._outcomes.take_back(row, row.status, self._instant(row.finished_at or 0, row.batch_id))
+            row.error_type = row.error_message = row.result = row.finished_at = None
+        if data.by_hand:
+            row.attempts = data.attempt - 1
+        row.status = "queued" if data.processing == "batch" else "fallback"
         row.due_at = to_micros(data.due_at)
 
     def abandoned(self, fact: Fact, data: RequestAbandoned) -> None:
@@ -120,7 +133,7 @@ class RequestFold:
     def cost_unknown(self, fact: Fact, data: RequestCostUnknown) -> None:
         row = self._touch(fact)
         self._rows.settle(data.batch_id)
-        self._outcomes.add(row, "cost_unknown", self._instant(fact, row.batch_id))
+        self._outcomes.add(row, "cost_unknown", self._instant(fact.occurred_at, row.batch_id))
 
     def _touch(self, fact: Fact) -> RequestRow:
         row = self._rows.requests[fact.entity]
@@ -131,12 +144,12 @@ class RequestFold:
         row.status = status
         row.finished_at = fact.occurred_at
         row.due_at = None
-        self._outcomes.add(row, status, self._instant(fact, batch_id))
+        self._outcomes.add(row, status, self._instant(fact.occurred_at, batch_id))
 
-    def _instant(self, fact: Fact, batch_id: str | None) -> int:
+    def _instant(self, finished_at: int, batch_id: str | None) -> int:
         """Where in time an outcome counts: beside its cost, at the batch's creation, if a batch it was."""
         batch = self._rows.batches.get(batch_id or "")
-        return (batch and batch.created_at) or fact.occurred_at
+        return (batch and batch.created_at) or finished_at
 
 
 def _elsewhere(row: RequestRow, batch_id: str | None) -> bool:

@@ -33,11 +33,13 @@ class RequestRow(msgspec.Struct, gc=False):
     """One request: what was recorded of it, then how it stands. Status:
 
     queued     waiting to be batched (not before `due_at`)  → batched
-    called     a standard call is under way                 → succeeded, errored
+    called     a standard call of an application            → succeeded, errored
     batched    item of a batch                              → succeeded, errored, failed, expired, canceled, queued
-    failed     a retryable error, retry not yet decided     → queued, abandoned
-    expired    its batch expired, retry not yet decided     → queued, abandoned
-    succeeded, errored, canceled, abandoned                 terminal
+    failed     a retryable error, retry not yet decided     → queued, fallback, abandoned
+    expired    its batch expired, retry not yet decided     → queued, fallback, abandoned
+    fallback   waiting for a standard call of ours          → calling
+    calling    that call is under way, until `due_at`       → succeeded, errored, failed, fallback, abandoned
+    succeeded, errored, canceled, abandoned                 terminal; all but the first can be opened again by hand
     """
 
     seq: int
@@ -85,6 +87,8 @@ class BatchRow(msgspec.Struct):
     collected, failed                                         terminal
 
     `due_at` is when the next step is due, None when none is. `nonces` are all that were ever sent, as JSON.
+    `twin_of` is the batch of ours that the provider carried out twice, where this is the second one. `reserved` is
+    held back from the budget, in pico-USD, from the submission until what it cost is known.
     """
 
     id: str
@@ -112,3 +116,5 @@ class BatchRow(msgspec.Struct):
     counts: str | None = None
     settled: int = 0
     note: str | None = None
+    twin_of: str | None = None
+    reserved: int | None = None

@@ -176,6 +176,13 @@ class BatchProvider(Protocol):
         """The account that the present credential speaks for. No network."""
         ...
 
+    def provider_time(self) -> datetime | None:
+        """The provider's clock as of its latest answer, UTC: a lower bound of its present time. No network.
+
+        None before the first answer, or where answers carry no time.
+        """
+        ...
+
     def newest_batch_id(self) -> str | None:
         """Id of the newest batch of this account, None if it has none."""
         ...

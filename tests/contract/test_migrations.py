@@ -16,8 +16,11 @@ from sqlalchemy import text
 from ledger import Ledger, migrate, schema
 from ledger.backends import Database, open_database
 from ledger.errors import DatabaseUnusable
+from ledger.rebuild import rebuild
 from ledger.verify import verify
+from tests.golden.frozen import FOLDER, insert, lines_of
 from tests.support import postgres
+from tests.support.ledgers import dump
 from tests.support.migrations import downgrade, everything
 from tests.support.mortal import Death
 from tests.support.statements import at_statement, before_each
@@ -170,6 +173,30 @@ def killed(url: str, direction: str, moments: list[int]) -> list[int]:
         check=True,
     )
     return [int(line) for line in done.stdout.split()]
+
+
+@pytest.mark.parametrize("older", schema.REVISIONS[:-1])
+def test_a_ledger_of_an_older_schema_is_upgraded_with_all_it_holds(absent: Absent, opened: Any, older: str) -> None:
+    url = absent()
+    database = opened(url)
+    migrate.upgrade(database)
+    insert(database, lines_of(FOLDER / older))
+    rebuild(database)
+    expected, new = dump(database), everything(database)
+    downgrade(database, older)
+    with pytest.raises(DatabaseUnusable, match=f"this ledger has schema {older}.* run `llm-ledger init` to upgrade"):
+        Ledger.open(url)
+    old = everything(database)
+    for number in range(1, 99):
+        try:
+            with at_statement(number, die):
+                assert migrate.upgrade(database) == (older, HEAD)
+            break
+        except Death:
+            assert everything(database) == old
+    assert everything(database) == new
+    assert dump(database) == expected
+    assert verify(database).problems == ()
 
 
 # --- company -------------------------------------------------------------------------------------------------

@@ -91,9 +91,29 @@ def _trouble(history: History) -> None:
     history.abandon(given_up)
     history.retry(late, delay=3600)
     history.succeed(stopped, usage(5, 5))  # after its end: billed as a duplicate
+    _second_chances(history)
     halves = history.plan([history.request(), history.request()])
     history.start(halves)
     history.fail_batch(halves)
+
+
+def _second_chances(history: History) -> None:
+    """A twin; a standard call in the place of a batch, another that nobody saw end; one opened again by hand."""
+    once_more, alone, unseen = (history.request(tags={"team": "docs"}) for _ in range(3))
+    batch = history.submitted([once_more, alone, unseen])
+    history.twin(batch)
+    history.end(batch)
+    history.fail(once_more, retryable=False)
+    history.expire(alone)
+    history.fail(unseen)
+    history.collected(batch)
+    history.call(alone)
+    history.succeed(alone, usage(7, 7))
+    history.call(unseen)
+    history.cost_unknown(unseen)
+    history.abandon(unseen)
+    history.reopen(once_more)
+    history.succeed(history.submitted([once_more]).requests[0], usage(8, 8))
 
 
 def _tools(history: History) -> None:

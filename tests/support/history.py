@@ -32,7 +32,7 @@ API_VERSION = "2026-10-21"
 
 @dataclass
 class Request:
-    """What the builder remembers of a request. `state`: queued, called, batched, undecided or done."""
+    """What the builder remembers of a request. `state`: queued, called, batched, undecided, calling or done."""
 
     id: str
     model: str
@@ -40,6 +40,7 @@ class Request:
     attempts: int = 0
     batch: Batch | None = None
     index: int | None = None
+    answered: bool = False
 
     @property
     def item(self) -> dict[str, Any]:
@@ -138,7 +139,7 @@ class History:
             )
             self.add(e.request_stream(request.id), data)
             self.used(request, usage, model=model)
-            request.state = "done"
+            request.state, request.answered = "done", True
         else:
             self.used(request, usage, model=model, role="duplicate")
 
@@ -184,6 +185,30 @@ class History:
         self.add(e.request_stream(request.id), data)
         request.state = "queued"
 
+    def reopen(self, request: Request) -> None:
+        """`request.retry_scheduled` by hand, of a request that has ended without an answer."""
+        data = e.RequestRetryScheduled(attempt=1, due_at=self.clock.now(), reason="by hand", by_hand=True)
+        self.add(e.request_stream(request.id), data)
+        if not request.answered:
+            request.state, request.attempts = "queued", 0
+
+    def call(self, request: Request) -> None:
+        """Put back for a standard call, and `request.call_started`."""
+        now = self.clock.now()
+        waits = e.RequestRetryScheduled(
+            attempt=request.attempts + 1, due_at=now, reason="overloaded", processing="standard"
+        )
+        self.add(e.request_stream(request.id), waits)
+        request.attempts += 1
+        request.batch = None
+        data = e.RequestCallStarted(
+            attempt=request.attempts,
+            deadline=now + timedelta(seconds=660),
+            account=msgspec.Raw(b'{"base_url":"http://provider.test"}'),
+        )
+        self.add(e.request_stream(request.id), data)
+        request.state = "calling"
+
     def abandon(self, request: Request) -> None:
         data = e.RequestAbandoned(reason="too many attempts", attempts=request.attempts)
         self.add(e.request_stream(request.id), data)
@@ -223,6 +248,8 @@ class History:
             deadline=self.clock.now() + timedelta(seconds=15),
             newest_before=None,
             account=msgspec.Raw(b'{"base_url":"http://provider.test"}'),
+            noted_at=self.clock.now(),
+            reserved=5_000_000 * len(batch.requests),
         )
         self.add(e.batch_stream(batch.id), data)
         batch.state = "submitting"
@@ -279,9 +306,32 @@ class History:
         batch.state = "done"
 
     def twin(self, batch: Batch) -> None:
-        """`batch.duplicate_detected`."""
-        data = e.BatchDuplicateDetected(provider_batch_id=f"msgbatch_twin_{batch.id}", nonce=batch.nonce)
+        """`batch.duplicate_detected`, and the twin as a batch of its own."""
+        twin = Batch(str(self.ids.new()), requests=[])
+        held = f"msgbatch_twin_{twin.id}"
+        data = e.BatchDuplicateDetected(provider_batch_id=held, nonce=batch.nonce, twin_id=twin.id)
         self.add(e.batch_stream(batch.id), data)
+        planned = e.BatchPlanned(
+            provider="anthropic",
+            api_version=API_VERSION,
+            betas=(),
+            request_count=len(batch.requests),
+            size=200 * len(batch.requests),
+            reason="twin",
+            policy=msgspec.Raw(b'{"max_requests":100}'),
+            twin_of=batch.id,
+        )
+        self.add(e.batch_stream(twin.id), planned)
+        now = self.clock.now()
+        submitted = e.BatchSubmitted(
+            provider_batch_id=held,
+            created_at=now,
+            expires_at=now + timedelta(days=1),
+            next_poll_at=now,
+            nonce=batch.nonce,
+            adopted=True,
+        )
+        self.add(e.batch_stream(twin.id), submitted)
 
     def submitted(self, requests: Sequence[Request]) -> Batch:
         """Planned, started, accepted and polled once."""

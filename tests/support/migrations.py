@@ -51,10 +51,10 @@ def everything(database: Database) -> dict[tuple[str, str], str]:
     return found
 
 
-def downgrade(database: Database) -> None:
-    """Take the ledger's schema away again, in one transaction. For tests: all events go with it."""
+def downgrade(database: Database, to: str = "base") -> None:
+    """Go back to an earlier schema, in one transaction. For tests: before the first one all events go with it."""
     config = Config()
     config.set_main_option("script_location", str(migrate.script_location()))
     with database.write() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+        command.downgrade(config, to)

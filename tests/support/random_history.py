@@ -69,7 +69,21 @@ USAGES: Final = (
 _STEPS: Final = (
     *("request", "batch", "succeed") * 4,
     *("call", "adopt", "wait", "fail", "expire", "retry") * 2,
-    *("cancel", "abandon", "unknown", "poll", "doubt", "refuse", "release", "end", "twin", "ask", "configure"),
+    *(
+        "cancel",
+        "abandon",
+        "unknown",
+        "poll",
+        "doubt",
+        "refuse",
+        "release",
+        "end",
+        "twin",
+        "ask",
+        "configure",
+        "reopen",
+        "fallback",
+    ),
 )
 
 
@@ -126,6 +140,22 @@ class _Player:
     def retry(self, first: int, _second: int) -> None:
         if request := _pick(self._in("undecided"), first):
             self.history.retry(request)
+
+    def reopen(self, first: int, _second: int) -> None:
+        """Of a request that has an answer by now, it changes nothing."""
+        if request := _pick(self._in("done"), first):
+            self.history.reopen(request)
+
+    def fallback(self, first: int, second: int) -> None:
+        if request := _pick(self._in("undecided"), first):
+            self.history.call(request)
+            if second % 3 == 0:
+                self.history.cost_unknown(request)
+                self.history.abandon(request)
+            elif second % 3 == 1:
+                self.history.succeed(request, _pick(USAGES, second))
+            else:
+                self.history.fail(request, retryable=second > 5)
 
     def abandon(self, first: int, _second: int) -> None:
         if request := _pick(self._in("undecided"), first):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -21,7 +22,7 @@ from scheduler.providers.base import (
     SubmissionUncertain,
 )
 
-__all__ = ["Answer", "creation_refused", "read_refused", "retry_after"]
+__all__ = ["Answer", "answered_at", "creation_refused", "read_refused", "retry_after"]
 
 _MESSAGE_CHARACTERS = 300
 
@@ -76,6 +77,15 @@ def read_refused(answer: Answer) -> ProviderError:
     if answer.status in _PASSING or answer.status >= 500:
         return ProviderUnreachable(f"Anthropic cannot answer now: {answer}")
     return _refused(answer)
+
+
+def answered_at(headers: Mapping[str, str]) -> datetime | None:
+    """When the answer was made, by its own `Date`; None if it tells none that can be read."""
+    try:
+        told = parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return told.astimezone(UTC) if told.tzinfo is not None else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from ledger.errors import ProviderRefused, ProviderUnreachable
-from scheduler.providers.anthropic.answers import Answer, creation_refused, read_refused
+from scheduler.providers.anthropic.answers import Answer, answered_at, creation_refused, read_refused
 from scheduler.providers.anthropic.body import BatchBody
 from scheduler.providers.anthropic.limits import LIMITS, NAME
 from scheduler.providers.anthropic.results import parse_result, split_lines
@@ -58,6 +59,10 @@ class AnthropicBatches:
         self._settings = settings
         self._lock = threading.Lock()
         self._client: Anthropic | None = None
+        self._heard: datetime | None = None
+
+    def provider_time(self) -> datetime | None:
+        return self._heard
 
     def account(self) -> Account:
         """Base URL, keyed hash of the credential, and the workspace if ANTHROPIC_CUSTOM_HEADERS names one."""
@@ -104,7 +109,7 @@ class AnthropicBatches:
                 cast_to=httpx2.Response,
                 options={"headers": headers, "follow_redirects": False},
             )
-            return parse_batch(response.content)
+            return parse_batch(self._listen(response).content)
         except APIStatusError as error:
             raise creation_refused(self._answer(error)) from error
         except Exception as error:
@@ -125,7 +130,7 @@ class AnthropicBatches:
         path = f"{_batch_path(batch_id)}/cancel"
         with self._reading():
             response = self._sdk().post(path, cast_to=httpx2.Response, options={"follow_redirects": False})
-            return parse_batch(response.content)
+            return parse_batch(self._listen(response).content)
 
     def list_newer(self, than: str | None) -> Iterator[BatchStatus]:
         """Batches newer than the given id, newest first; every batch if None, or if that id is gone.
@@ -195,7 +200,8 @@ class AnthropicBatches:
         # A redirect of the base URL would keep reads going and every submission uncertain: say so at the first read.
         options: RequestOptions = {"params": query, "follow_redirects": False}
         with self._reading():
-            return parse(self._sdk().get(path, cast_to=httpx2.Response, options=options).content)
+            response = self._sdk().get(path, cast_to=httpx2.Response, options=options)
+            return parse(self._listen(response).content)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -232,7 +238,16 @@ class AnthropicBatches:
             max_retries=retries,
         )
 
+    def _listen(self, response: httpx2.Response) -> httpx2.Response:
+        """Note what the provider's clock says."""
+        told = answered_at(response.headers)
+        with self._lock:
+            if told is not None and (self._heard is None or told > self._heard):
+                self._heard = told
+        return response
+
     def _answer(self, error: APIStatusError) -> Answer:
+        self._listen(error.response)
         return Answer(
             status=error.status_code,
             headers={name.lower(): value for name, value in error.response.headers.items()},

@@ -17,7 +17,7 @@ from tests.support.history import History, prefix
 
 NAMES = """
     request.recorded request.batched request.succeeded cache_usage.recorded request.failed request.expired
-    request.canceled request.retry_scheduled request.abandoned request.cost_unknown
+    request.canceled request.retry_scheduled request.call_started request.abandoned request.cost_unknown
     batch.planned batch.submission_started batch.submitted batch.submission_refused batch.submission_uncertain
     batch.submission_released batch.polled batch.ended batch.results_collected batch.cancel_requested batch.failed
     batch.duplicate_detected
@@ -64,6 +64,7 @@ def all_kinds() -> list[e.EventData]:
     history.succeed(one)
     history.fail(two)
     history.retry(two)
+    history.call(two)
     history.abandon(two)
     history.expire(three)
     history.cancel(three)

@@ -22,6 +22,9 @@ from ledger.queries import (
     requests,
     stored_events,
 )
+from ledger.savings import Period
+from ledger.summary import savings
+from ledger.verify import verify
 from tests.support.clock import NOON
 from tests.support.history import History, usage
 from tests.support.ledgers import bare_ledger
@@ -355,7 +358,50 @@ def test_a_batch_through_its_life(ledger: Ledger, history: History) -> None:
     assert last.version == sum(1 for _ in ledger.events(stream=batch_stream(planned.id)))
     assert seen[1].note is None
     assert seen[2].note == "429"
-    assert seen[9].note == f"the provider also holds msgbatch_twin_{planned.id}"
+    twin = next(row for row in batches(ledger) if row.twin_of == planned.id)
+    assert seen[9].note == f"the provider also holds {twin.provider_batch_id}"
+    assert (twin.status, twin.request_count, twin.due_at is not None) == ("in_progress", 2, True)
+    assert [row.reserved for row in seen] == [
+        None, 10_000_000, None, 10_000_000, 10_000_000, None, *[10_000_000] * 6, None,
+    ]  # fmt: skip
+
+
+def test_a_request_opened_again_by_hand_ends_once_more(ledger: Ledger, history: History) -> None:
+    request = history.submitted([history.request(tags={"team": "docs"})]).requests[0]
+    history.fail(request, retryable=False)
+    ledger.append(history.take())
+    assert outcomes(ledger) == {"total": 1, "succeeded": 0, "failed": 1}
+    history.reopen(request)
+    ledger.append(history.take())
+    row = find_request(ledger, request.id)
+    assert (row.status, row.attempts, row.error_type, row.result, row.finished_at) == ("queued", 0, None, None, None)
+    assert outcomes(ledger) == {"total": 0, "succeeded": 0, "failed": 0}
+    history.succeed(history.submitted([request]).requests[0])
+    history.reopen(request)  # it has its answer: nothing is opened
+    ledger.append(history.take())
+    assert find_request(ledger, request.id).status == "succeeded"
+    assert outcomes(ledger) == {"total": 1, "succeeded": 1, "failed": 0}
+    assert verify(ledger.database).problems == ()
+
+
+def outcomes(ledger: Ledger) -> dict[str, int]:
+    figures = savings(ledger, Period())["requests"]
+    return {name: figures[name] for name in ("total", "succeeded", "failed")}
+
+
+def test_a_request_waits_for_a_call_and_is_outstanding_until_it_ends(ledger: Ledger, history: History) -> None:
+    request = history.submitted([history.request()]).requests[0]
+    history.fail(request)
+    history.call(request)
+    *events, called = history.take()
+    ledger.append(events)
+    assert (find_request(ledger, request.id).status, outstanding(ledger).requests) == ("fallback", 1)
+    ledger.append([called])
+    row = find_request(ledger, request.id)
+    assert (row.status, row.attempts, outstanding(ledger).requests) == ("calling", 2, 1)
+    history.succeed(request)
+    ledger.append(history.take())
+    assert (find_request(ledger, request.id).status, outstanding(ledger).requests) == ("succeeded", 0)
 
 
 def test_a_batch_that_the_provider_is_canceling(ledger: Ledger, history: History) -> None:
