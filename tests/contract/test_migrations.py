@@ -194,7 +194,7 @@ def test_a_ledger_of_an_older_schema_is_upgraded_with_all_it_holds(absent: Absen
             break
         except Death:
             assert everything(database) == old
-    assert everything(database) == new
+    assert set(everything(database)) == set(new)  # a column that went and came again stands elsewhere
     assert dump(database) == expected
     assert verify(database).problems == ()
 
