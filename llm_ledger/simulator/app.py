@@ -36,7 +36,7 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
         routes=[*BATCH_ROUTES, *MESSAGE_ROUTES, *CONTROL_ROUTES],
         middleware=[
             Middleware(_Envelope, provider=provider),
-            Middleware(Misbehaviour, faults=lambda: provider.faults, refuse=refusal, stopping=stopping),
+            Middleware(Misbehaviour, provider=provider, refuse=refusal, stopping=stopping),
         ],
         exception_handlers={ApiError: _refused, HTTPException: _refused, Exception: _refused},
     )
@@ -59,16 +59,18 @@ class _Envelope:
         request_id = self._provider.new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
 
-        async def send_dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                date = http_date(self._provider.clock.now())
-                stamps = [(b"request-id", request_id.encode()), (b"date", date.encode())]
-                if "organization" in scope["state"]:
-                    stamps.append((b"anthropic-organization-id", scope["state"]["organization"].encode()))
-                message = {**message, "headers": [*message["headers"], *stamps]}
-            await send(message)
+        def stamp(start: Message) -> Message:
+            date = http_date(self._provider.clock.now())
+            stamps = [(b"request-id", request_id.encode()), (b"date", date.encode())]
+            if "organization" in scope["state"]:
+                stamps.append((b"anthropic-organization-id", scope["state"]["organization"].encode()))
+            return {**start, "headers": [*start["headers"], *stamps]}
 
-        await self._app(scope, receive, send_dated)
+        async def send_stamped(message: Message) -> None:
+            await send(stamp(message) if message["type"] == "http.response.start" else message)
+
+        scope["state"]["stamp"] = stamp
+        await self._app(scope, receive, send_stamped)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

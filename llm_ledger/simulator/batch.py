@@ -57,7 +57,7 @@ class Batch:
         self.done = 0
         self.lines: list[bytes] = []
         self.canceled_at: int | None = None
-        self.deleted = False
+        self.deleted_at: int | None = None
         self._kinds = bytearray(self.size)
         self._duration = duration
         self._ends = min(created + duration, self.expires)
@@ -81,6 +81,11 @@ class Batch:
         if self.canceled_at is None:
             self.canceled_at = at
             self._ends = min(self._ends, at + takes)
+
+    def delete(self, at: int) -> None:
+        """Let it be found no more."""
+        if self.deleted_at is None:
+            self.deleted_at = at
 
     def start_of(self, index: int) -> int:
         """When an item's inference begins."""
@@ -116,10 +121,11 @@ class Batch:
         return order
 
     def show(self, now: int, results_url: str) -> dict[str, Any]:
-        """The batch as the provider shows it."""
+        """The batch as the provider shows it, at `now` or some time before."""
         ended = self.ended(now)
         archived = ended and now >= self.created + RESULTS_KEPT
-        status = "ended" if ended else "canceling" if self.canceled_at is not None else "in_progress"
+        canceled_at = self.canceled_at if self.canceled_at is not None and self.canceled_at <= now else None
+        status = "ended" if ended else "canceling" if canceled_at is not None else "in_progress"
         return {
             "id": self.id,
             "type": "message_batch",
@@ -128,7 +134,7 @@ class Batch:
             "created_at": rfc3339(self.created),
             "expires_at": rfc3339(self.expires),
             "ended_at": rfc3339(self.ends) if ended else None,
-            "cancel_initiated_at": None if self.canceled_at is None else rfc3339(self.canceled_at),
+            "cancel_initiated_at": None if canceled_at is None else rfc3339(canceled_at),
             "archived_at": rfc3339(self.created + RESULTS_KEPT) if archived else None,
             "results_url": results_url if ended and not archived else None,
         }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
@@ -14,8 +15,10 @@ from starlette.routing import Route
 from llm_ledger.simulator.batch import RESULTS_KEPT, Batch
 from llm_ledger.simulator.clock import SECOND
 from llm_ledger.simulator.errors import invalid, not_found
-from llm_ledger.simulator.exchange import caller, json_answer, page_limits, provider_of, read_body
+from llm_ledger.simulator.exchange import as_of, caller, fault_of, json_answer, page_limits, provider_of, read_body
+from llm_ledger.simulator.faults import LINE_FAULTS, Fault
 from llm_ledger.simulator.intake import read_items
+from llm_ledger.simulator.result_faults import miscounted, spoiled
 
 __all__ = ["BATCH_ROUTES"]
 
@@ -30,6 +33,7 @@ async def _create(request: Request) -> Response:
     items = await read_items(body, most=provider.config.max_batch_items)
     digest = await asyncio.to_thread(lambda: sha256(body).hexdigest())
     batch = provider.create_batch(account, version, items, digest)
+    request.state.made.append(batch.id)
     return json_answer(_show(request, batch))
 
 
@@ -38,8 +42,7 @@ async def _list(request: Request) -> Response:
     limit, after, before = page_limits(request)
     provider = provider_of(request)
     await provider.processing.catch_up(_PATIENCE)
-    now = provider.clock.now()
-    page = provider.batches.page(account, now, limit=limit, after=after, before=before)
+    page = provider.batches.page(account, as_of(request), limit=limit, after=after, before=before)
     return json_answer(
         {
             "data": [_show(request, batch) for batch in page.batches],
@@ -68,25 +71,28 @@ async def _delete(request: Request) -> Response:
     batch = await _find(request)
     if not batch.ended(provider_of(request).clock.now()):
         raise invalid(f"Message batch {batch.id} is still being processed: cancel it before it is deleted.")
-    batch.deleted = True
+    batch.delete(provider_of(request).clock.now())
     return json_answer({"id": batch.id, "type": "message_batch_deleted"})
 
 
 async def _results(request: Request) -> Response:
     batch = await _find(request)
     provider = provider_of(request)
-    now = provider.clock.now()
+    now = as_of(request)
     if not batch.ended(now) or now < batch.ends + int(provider.config.results_after_seconds * SECOND):
         raise not_found(f"Message batch {batch.id} has no available results.")
     if now >= batch.created + RESULTS_KEPT:
         raise not_found(f"Message batch {batch.id} is archived, its results are no longer available.")
-    return StreamingResponse(_lines(batch, provider.config.seed), media_type="application/x-jsonl")
+    lines = _lines(batch, provider.config.seed, fault_of(request))
+    return StreamingResponse(lines, media_type="application/x-jsonl")
 
 
-async def _lines(batch: Batch, seed: int) -> AsyncIterator[bytes]:
-    order = batch.shuffled(seed)
-    for begin in range(0, batch.size, _LINES_AT_ONCE):
-        yield b"".join(batch.lines[index] for index in order[begin : begin + _LINES_AT_ONCE])
+async def _lines(batch: Batch, seed: int, fault: Fault | None) -> AsyncIterator[bytes]:
+    lines: Iterator[bytes] = (batch.lines[index] for index in batch.shuffled(seed))
+    if fault is not None and fault.kind in LINE_FAULTS:
+        lines = spoiled(lines, batch.size, fault)
+    while page := b"".join(islice(lines, _LINES_AT_ONCE)):
+        yield page
 
 
 async def _find(request: Request) -> Batch:
@@ -94,12 +100,19 @@ async def _find(request: Request) -> Batch:
     account, _ = caller(request)
     provider = provider_of(request)
     await provider.processing.catch_up(_PATIENCE)
-    return provider.batches.find(account, request.path_params["batch_id"], provider.clock.now())
+    batch = provider.batches.find(account, request.path_params["batch_id"], as_of(request))
+    fault = fault_of(request)
+    if fault is not None and fault.kind == "vanish":
+        batch.delete(provider.clock.now())
+        raise not_found(f"Message batch {batch.id} not found.")
+    return batch
 
 
 def _show(request: Request, batch: Batch) -> dict[str, Any]:
     results_url = f"{request.base_url}v1/messages/batches/{batch.id}/results"
-    return batch.show(provider_of(request).clock.now(), results_url)
+    shown = batch.show(as_of(request), results_url)
+    fault = fault_of(request)
+    return miscounted(shown, fault.off_by) if fault is not None and fault.kind == "wrong_counts" else shown
 
 
 BATCH_ROUTES = [

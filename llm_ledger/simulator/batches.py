@@ -76,7 +76,7 @@ class Batches:
                 "body_sha256": self._body_hashes[batch.id],
                 "custom_ids_sha256": sha256("\n".join(sorted(batch.custom_ids)).encode()).hexdigest(),
                 "custom_ids": sorted(batch.custom_ids) if batch.size <= _SHOWN_IDS else None,
-                "deleted": batch.deleted,
+                "deleted": batch.deleted_at is not None,
                 **{key: batch.show(now, "")[key] for key in ("processing_status", "request_counts")},
             }
             for batch in self._all.values()
@@ -100,4 +100,5 @@ class Batches:
         return duplicated
 
     def _visible(self, batch: Batch, now: int) -> bool:
-        return not batch.deleted and now >= batch.created + self._visible_after
+        gone = batch.deleted_at is not None and batch.deleted_at <= now
+        return not gone and now >= batch.created + self._visible_after

@@ -25,6 +25,8 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `first_token_seconds` is how long a call takes and when the cache entries it writes become readable.
     `cache_minimums` overrides the smallest cacheable prompt of a model, in tokens.
+    Each request of the batch endpoints and each standard call goes wrong with the chance `fault_rate`, as
+    `fault_seed` (None: `seed`) and the count of calls decide; see `fault_lottery`.
     `accidents` are failures of batch items that are on order from the start.
     `account_aliases` maps a key to the key whose account it shares: a rotated credential.
     """
@@ -40,6 +42,8 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True):
     first_token_seconds: float = 0.0
     max_body_bytes: int = 256_000_000
     max_batch_items: int = 100_000
+    fault_rate: float = 0.0
+    fault_seed: int | None = None
     accidents: tuple[AccidentRule, ...] = ()
     cache_minimums: Mapping[str, int] = {}
     account_aliases: Mapping[str, str] = {}
@@ -49,5 +53,5 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("start must carry a time zone")
         if self.time_scale < 0 or self.batch_seconds < 0 or self.cancel_seconds < 0:
             raise ValueError("time only runs forward")
-        if not 0 <= self.batch_cache_hit_rate <= 1:
-            raise ValueError("batch_cache_hit_rate is a chance between 0 and 1")
+        if not (0 <= self.batch_cache_hit_rate <= 1 and 0 <= self.fault_rate <= 1):
+            raise ValueError("batch_cache_hit_rate and fault_rate are chances between 0 and 1")

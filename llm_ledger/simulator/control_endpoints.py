@@ -1,9 +1,14 @@
-"""The simulator's own endpoints: its bill and log to read, its clock, faults and accidents to set. No key."""
+"""The simulator's own endpoints: its bill and log to read, its clock, faults and accidents to set. No key.
+
+    curl $ANTHROPIC_BASE_URL/_simulator/faults -d '{"endpoint": "batches.create", "kind": "status", "status": 529}'
+
+An order that cannot be is refused with what could.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -21,6 +26,11 @@ __all__ = ["CONTROL_ROUTES"]
 
 _MOST_BYTES = 1_000_000
 _Order = TypeVar("_Order")
+
+
+class _ChanceOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    rate: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    seed: int = 0
 
 
 class _ClockOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +76,12 @@ async def _clear_faults(request: Request) -> Response:
     return json_answer({})
 
 
+async def _set_chance(request: Request) -> Response:
+    order = await _read_order(request, _ChanceOrder)
+    provider_of(request).leave_to_chance(order.rate, order.seed)
+    return json_answer({})
+
+
 async def _order_accident(request: Request) -> Response:
     rule = await _read_order(request, AccidentRule)
     try:
@@ -90,7 +106,18 @@ async def _read_order(request: Request, kind: type[_Order]) -> _Order:
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise invalid(str(error)) from error
+        raise invalid(f"{error}. {_possible(kind)}") from error
+
+
+def _possible(kind: type[Any]) -> str:
+    """The fields of an order, in words, and the values of those that take only some."""
+    fields = msgspec.structs.fields(kind)
+    words = [f"Fields: {', '.join(field.name for field in fields)}."]
+    for field in fields:
+        match msgspec.inspect.type_info(field.type):
+            case msgspec.inspect.LiteralType(values=values):
+                words.append(f"{field.name}: {', '.join(map(str, values))}.")
+    return " ".join(words)
 
 
 def _clock(provider: Provider) -> dict[str, Any]:
@@ -104,6 +131,7 @@ CONTROL_ROUTES = [
     Route("/_simulator/clock", _set_clock, methods=["POST"]),
     Route("/_simulator/faults", _order_fault, methods=["POST"]),
     Route("/_simulator/faults", _clear_faults, methods=["DELETE"]),
+    Route("/_simulator/fault_rate", _set_chance, methods=["POST"]),
     Route("/_simulator/accidents", _order_accident, methods=["POST"]),
     Route("/_simulator/accidents", _clear_accidents, methods=["DELETE"]),
     Route("/_simulator/reset", _reset, methods=["POST"]),

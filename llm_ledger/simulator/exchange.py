@@ -9,15 +9,40 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llm_ledger.simulator.accounts import authenticate, organization_of, read_version
+from llm_ledger.simulator.clock import SECOND
 from llm_ledger.simulator.errors import ApiError, error_body, invalid
+from llm_ledger.simulator.faults import Fault
 from llm_ledger.simulator.provider import Provider
 
-__all__ = ["caller", "json_answer", "page_limits", "provider_of", "read_body", "read_json", "refusal"]
+__all__ = [
+    "as_of",
+    "caller",
+    "fault_of",
+    "json_answer",
+    "page_limits",
+    "provider_of",
+    "read_body",
+    "read_json",
+    "refusal",
+]
 
 
 def provider_of(request: Request) -> Provider:
     provider: Provider = request.app.state.provider
     return provider
+
+
+def fault_of(request: Request) -> Fault | None:
+    """What the content of the answer was told to suffer."""
+    fault: Fault | None = getattr(request.state, "fault", None)
+    return fault
+
+
+def as_of(request: Request) -> int:
+    """The instant of which the answer tells: the present one, unless it is told to be stale."""
+    fault = fault_of(request)
+    lag = int(fault.delay_seconds * SECOND) if fault is not None and fault.kind == "stale" else 0
+    return provider_of(request).clock.now() - lag
 
 
 def caller(request: Request) -> tuple[str, str]:

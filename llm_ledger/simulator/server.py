@@ -35,7 +35,8 @@ class RunningSimulator:
         return self._request("GET", "bill")
 
     def log(self) -> dict[str, Any]:
-        """What arrived: `batches`, `creates_seen`, `duplicated_params`, `calls` per endpoint."""
+        """What arrived: `batches`, `creates_seen`, `creates` (which POST made which batches), `duplicated_params`,
+        `calls` per endpoint, `faults` that happened."""
         return self._request("GET", "log")
 
     def advance(self, seconds: float) -> None:
@@ -47,11 +48,15 @@ class RunningSimulator:
         return self._request("GET", "clock")
 
     def fault(self, **fields: Any) -> None:
-        """Order a fault; the fields are those of `faults.Fault`."""
+        """Order a fault; the fields are those of `faults.Fault`. ValueError says what is possible."""
         self._request("POST", "faults", fields)
 
+    def fault_rate(self, rate: float, seed: int = 0) -> None:
+        """Let requests go wrong with this chance from now on; the seed decides which, and how."""
+        self._request("POST", "fault_rate", {"rate": rate, "seed": seed})
+
     def clear_faults(self) -> None:
-        """Let every request go well from now on."""
+        """Let every request go well from now on, chance or not."""
         self._request("DELETE", "faults")
 
     def accident(self, **fields: Any) -> None:

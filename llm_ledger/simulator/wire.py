@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
+from collections.abc import Coroutine
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["WireProtocol", "transport_of", "wait_until_gone"]
+__all__ = ["WireProtocol", "first_of", "read_whole", "reset", "transport_of", "wait_until_gone"]
 
 _EXTENSION = "llm_ledger.simulator.transport"
 
@@ -42,7 +44,38 @@ def transport_of(scope: Scope) -> asyncio.Transport:
     return transport
 
 
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection the hard way: the other side sees a reset, not an end."""
+    linger = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()
+
+
+async def read_whole(receive: Receive, most: int | None = None) -> bytes | None:
+    """The body of a request to its end, or its first bytes once there are `most`. None if the client went away."""
+    body = bytearray()
+    more = True
+    while more and (most is None or len(body) < most):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
 async def wait_until_gone(receive: Receive) -> None:
     """Read and forget what the client sends, until the connection is closed."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until the first of them is over; give up the others."""
+    tasks = {asyncio.create_task(wait) for wait in waits}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

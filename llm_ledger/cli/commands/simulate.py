@@ -19,13 +19,28 @@ def simulate(
         float, typer.Option("--cache-hit-rate", min=0, max=1, help="Share of batch items that may read the cache.")
     ] = 1.0,
     time_scale: Annotated[float, typer.Option("--time-scale", min=0, help="Its clock against real time.")] = 1.0,
-    seed: Annotated[int, typer.Option("--seed", help="Decides ids, texts and chance.")] = 0,
+    fault_rate: Annotated[
+        float,
+        typer.Option("--fault-rate", min=0, max=1, help="Chance that a request goes wrong, in one of many ways."),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Decides ids, texts and chance, faults too.")] = 0,
 ) -> None:
-    """Run a local provider with batches, prompt cache and a bill, until interrupted. Any key is an account."""
+    """Run a local provider with batches, prompt cache and a bill, until interrupted. Any key is an account.
+
+    While it runs, one fault at a time can be ordered; an order that cannot be is answered with what could:
+
+    curl $ANTHROPIC_BASE_URL/_simulator/faults -d '{"endpoint": "batches.create", "kind": "drop_after"}'
+
+    What arrived and what it costs: /_simulator/log and /_simulator/bill.
+    """
     from llm_ledger.simulator import SimulatorConfig, serve
 
     config = SimulatorConfig(
-        batch_seconds=batch_seconds, batch_cache_hit_rate=cache_hit_rate, time_scale=time_scale, seed=seed
+        batch_seconds=batch_seconds,
+        batch_cache_hit_rate=cache_hit_rate,
+        time_scale=time_scale,
+        fault_rate=fault_rate,
+        seed=seed,
     )
     try:
         serve(config, host, port, _say_how)
