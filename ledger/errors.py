@@ -8,6 +8,7 @@
     │   └── UnknownId              an id that the ledger does not hold
     ├── ConfigurationError         settings, price book or credentials are unusable
     │   └── DatabaseUnusable       read-only, foreign, unreachable, too new
+    │       └── DatabaseUnavailable  for the moment: restarted, busy, full; the same again may well succeed
     ├── AppendRefused              the log did not take the events; nothing of the append is stored
     │   ├── VersionConflict        somebody else appended to the stream first: read again, decide again
     │   └── IdempotencyMismatch    an event id exists already with another body or in another stream
@@ -27,6 +28,7 @@ __all__ = [
     "AppendRefused",
     "ChangedRequest",
     "ConfigurationError",
+    "DatabaseUnavailable",
     "DatabaseUnusable",
     "IdempotencyMismatch",
     "InputError",
@@ -103,6 +105,20 @@ class ConfigurationError(LedgerError):
 
 class DatabaseUnusable(ConfigurationError):
     """The database cannot serve as a ledger: read-only, foreign, unreachable or from a newer release."""
+
+
+class DatabaseUnavailable(DatabaseUnusable):
+    """The database cannot be used for the moment: it is restarted, out of reach, locked or out of room.
+
+    A transaction that ends in it is not stored, or is stored and its acknowledgement was lost; an append of the
+    same events again tells which, and stores them once. Who waits and tries again loses nothing.
+
+    `lost` is True if the connection broke: the next one may do at once.
+    """
+
+    def __init__(self, message: str, *, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class AppendRefused(LedgerError):

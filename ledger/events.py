@@ -154,11 +154,12 @@ class RequestExpired(EventData, frozen=True, kw_only=True):
 
 
 class RequestCanceled(EventData, frozen=True, kw_only=True):
-    """It was canceled, with its batch or by hand."""
+    """It was canceled, with its batch or by hand (then with a `reason`)."""
 
     TYPE = "request.canceled"
     batch_id: str | None = None
     batch_index: int | None = None
+    reason: str | None = None
 
 
 class RequestRetryScheduled(EventData, frozen=True, kw_only=True):
@@ -284,6 +285,7 @@ class BatchPolled(EventData, frozen=True, kw_only=True):
 
     `provider_time` is the provider's own clock at its answer: quiet times are measured on it. `account` is set where
     the batch was found to be visible under another credential of the same account, whose it is from then on.
+    `lacking` says what a look for the results did not find: `everything`, or a digest of the missing items.
     """
 
     TYPE = "batch.polled"
@@ -293,6 +295,7 @@ class BatchPolled(EventData, frozen=True, kw_only=True):
     problem: str | None = None
     provider_time: datetime | None = None
     account: msgspec.Raw | None = None
+    lacking: str | None = None
 
 
 class BatchEnded(EventData, frozen=True, kw_only=True):
@@ -304,13 +307,16 @@ class BatchEnded(EventData, frozen=True, kw_only=True):
 
 
 class BatchResultsCollected(EventData, frozen=True, kw_only=True):
-    """Every item is checked off. The figures tell what else the results file held."""
+    """Every item is checked off. The figures tell what the results file held: `counts` its items by kind (None where
+    it was never read), besides them lines of others and repeated ones; `missing` items are given up as lost.
+    """
 
     TYPE = "batch.results_collected"
     lines: int
     foreign: int = 0
     repeated: int = 0
     missing: int = 0
+    counts: BatchCounts | None = None
 
 
 class BatchCancelRequested(EventData, frozen=True, kw_only=True):

@@ -88,6 +88,10 @@ class Ledger:
         """Decide many appends, each for itself: see `EventStore.append_all`."""
         self._store.append_all(appends)
 
+    def try_writing(self) -> None:
+        """Find out whether an append would find a database: see `EventStore.try_writing`."""
+        self._store.try_writing()
+
     @property
     def writer(self) -> Writer:
         """A thread that appends for all others of this process: started when it is first used, flushed by `close`."""

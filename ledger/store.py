@@ -9,6 +9,7 @@ positions and stores nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +22,7 @@ from ledger.backends import Database, DuplicateRow
 from ledger.clock import Clock, from_micros, to_micros
 from ledger.codec import chain_hash, decode_data, without_nul
 from ledger.encoding import EncodedEvent, encode
-from ledger.errors import IdempotencyMismatch, VersionConflict
+from ledger.errors import DatabaseUnavailable, IdempotencyMismatch, VersionConflict
 from ledger.events import NewEvent, RecordedEvent
 from ledger.payloads import EncodedPayload, write_payloads
 from ledger.projections import Fact, Folds, portions
@@ -33,6 +34,9 @@ CHUNK: Final = 10000
 """Events folded at once: enough to amortise reading rows, few enough to stay small in memory."""
 
 _LOOKUP: Final = 500
+
+AGAIN_AFTER: Final = (0.0, 0.2, 0.8, 2.0)
+"""Seconds before an append that found the database gone is tried again: a restart is over by then."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -61,10 +65,16 @@ class EventStore:
 
         `guard` runs under the lock before anything is written and may raise to stop the append (a lost lease).
         Raises `VersionConflict` where a stream is not at the version before, `IdempotencyMismatch` where an
-        event id is stored with another body or in another stream.
+        event id is stored with another body or in another stream, `DatabaseUnavailable` where the database is gone
+        and stays so for seconds; the append may be stored then.
         """
         append = Append(encode(events), list(payloads), guard)
         self.append_all([append])
+        for seconds in AGAIN_AFTER:
+            if not (isinstance(append.refusal, DatabaseUnavailable) and append.refusal.lost):
+                break
+            time.sleep(seconds)
+            append.decide(self._once_more)
         return append.result()
 
     def append_all(self, appends: Sequence[Append]) -> None:
@@ -73,6 +83,15 @@ class EventStore:
         for append in appends:
             if isinstance(append.refusal, DuplicateRow | VersionConflict):
                 append.decide(self._write_rest)
+
+    def _once_more(self, append: Append) -> list[int]:
+        """Positions of an append whose connection broke: before its commit or after it, the events' ids tell."""
+        stored = self._stored(append.events)
+        if len(stored) == len(append.events):
+            return [stored[one.event_id] for one in append.events]
+        again = Append(append.events, append.payloads, append.guard)
+        self.append_all([again])
+        return again.result()
 
     def _write_rest(self, append: Append) -> list[int]:
         """Store what the log does not hold yet of an append that was refused: all of it may be there."""
@@ -89,6 +108,10 @@ class EventStore:
                 raise self._conflict(refusal, rest) from refusal
             stored |= dict(zip((one.event_id for one in rest), positions, strict=True))
         return [stored[one.event_id] for one in encoded]
+
+    def try_writing(self) -> None:
+        """Do what an append does, with no events. Raises `DatabaseUnusable` where an append would."""
+        self._write(())
 
     def head(self) -> Head:
         """Where the log ends."""

@@ -3,44 +3,43 @@
 Order does not matter, nor does a crash in the middle: what is settled already is dropped before the append, and
 the ids of the events follow from batch and item. Only when no item is left unsettled is the batch collected; a
 file cut off at the end of a line looks whole, and only the count tells.
+
+A twin is collected to see what it cost. Its answers are paid for in vain, but for a request that has none yet: then
+the first one wins. What it did not answer settles nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
-from sqlalchemy import Select, func, select
 
-from ledger import NewEvent, schema
 from ledger.clock import from_micros
-from ledger.errors import ProviderError, UsageUnreadable, VersionConflict
+from ledger.errors import ProviderError, ProviderRefused, UsageUnreadable, VersionConflict
 from ledger.events import (
-    BatchPolled,
+    BatchCounts,
     BatchResultsCollected,
     CacheUsageRecorded,
-    EventData,
     RequestCanceled,
     RequestCostUnknown,
     RequestExpired,
     RequestFailed,
     RequestSucceeded,
-    request_stream,
 )
-from ledger.ids import derive
 from ledger.payloads import EncodedPayload, encode_payload
 from ledger.pricing import normalise_json
 from ledger.projections import TERMINAL, BatchRow
 from ledger.queries import batch as read_batch
 from scheduler.account import wrong_account
-from scheduler.accumulator import batched_event_id
 from scheduler.context import Context, batch_event
+from scheduler.items import Item, Outcome, item_events, items, unrecorded
 from scheduler.leases import Lease
+from scheduler.lost import look_again, nothing_to_read, some_missing
 from scheduler.pages import pages
-from scheduler.policy import poll_delay
 from scheduler.providers.base import ItemResult, ResultsUnavailable
+from scheduler.replan import withdrawal
 from scheduler.wire import parse_wire_id
 
 __all__ = ["collect"]
@@ -51,21 +50,19 @@ the fewer commits there are, the fewer pages of the database are written."""
 
 
 class _Tally(msgspec.Struct):
-    """What the file held besides the expected."""
+    """What a reading of the file held: our items, by index and by kind, and what else."""
 
     lines: int = 0
     foreign: int = 0
     repeated: int = 0
+    seen: set[int] = msgspec.field(default_factory=set)
+    put_off: set[int] = msgspec.field(default_factory=set)
+    kinds: Counter[str] = msgspec.field(default_factory=Counter)
 
-
-class _Item(NamedTuple):
-    """What has to be known of a request to record its outcome; no more, since there are many."""
-
-    id: str
-    version: int
-    status: str
-    model: str
-    batch_id: str | None
+    def told(self) -> BatchResultsCollected:
+        """The same as an event tells it."""
+        counts = BatchCounts(**self.kinds)
+        return BatchResultsCollected(lines=self.lines, foreign=self.foreign, repeated=self.repeated, counts=counts)
 
 
 def collect(context: Context, batch: BatchRow, lease: Lease) -> bool:
@@ -76,43 +73,33 @@ def collect(context: Context, batch: BatchRow, lease: Lease) -> bool:
     if wrong_account(context, batch, lease):
         return False
     tally = _Tally()
-    seen: set[int] = set()
     try:
         lines = context.provider.results(batch.provider_batch_id or "")
         for page in pages(lines, lambda line: len(line.body), most=_PAGE):
-            _settle(context, batch, lease, page, tally, seen)
-    except (ResultsUnavailable, ProviderError) as error:
-        _again(context, batch, lease, str(error))
-        if isinstance(error, ProviderError):
+            _settle(context, batch, lease, page, tally)
+    except ResultsUnavailable as error:
+        nothing_to_read(context, batch, lease, str(error))
+        return True
+    except ProviderError as error:
+        if not isinstance(error, ProviderRefused) or error.status != 404:
+            look_again(context, batch, lease, str(error))
+            raise
+        if not nothing_to_read(context, batch, lease, str(error)):
             raise
         return True
-    missing = _unsettled(context, batch)
-    if missing:
-        _again(context, batch, lease, f"the results file ended early: {missing} items are missing")
+    if tally.put_off:
+        look_again(context, batch, lease, f"{len(tally.put_off):,} answers wait: their requests are being sent again")
         return True
-    done = BatchResultsCollected(lines=tally.lines, foreign=tally.foreign, repeated=tally.repeated)
+    unseen = set(range(batch.request_count)) - tally.seen
+    if missing := unrecorded(context, batch, unseen):
+        some_missing(context, batch, lease, missing, tally.told())
+        return True
     present = read_batch(context.ledger, batch.id)
-    context.ledger.append([batch_event(context, present, done)], guard=lease.guard)
+    context.ledger.append([batch_event(context, present, tally.told())], guard=lease.guard)
     return True
 
 
-def _again(context: Context, batch: BatchRow, lease: Lease, problem: str) -> None:
-    present = read_batch(context.ledger, batch.id)
-    delay = poll_delay(present.polls, context.policy(), context.random())
-    data = BatchPolled(next_poll_at=context.after(delay), problem=problem)
-    context.ledger.append([batch_event(context, present, data)], guard=lease.guard)
-
-
-def _unsettled(context: Context, batch: BatchRow) -> int:
-    state = schema.request_states.c
-    query = select(func.count()).where(state.batch_id == batch.id, state.status == "batched")
-    with context.ledger.read() as connection:
-        return connection.scalar(query) or 0
-
-
-def _settle(
-    context: Context, batch: BatchRow, lease: Lease, page: Sequence[ItemResult], tally: _Tally, seen: set[int]
-) -> None:
+def _settle(context: Context, batch: BatchRow, lease: Lease, page: Sequence[ItemResult], tally: _Tally) -> None:
     """Record a page of lines. If somebody else settled some of them meanwhile, look again, once."""
     results: dict[int, ItemResult] = {}
     for result in page:
@@ -120,78 +107,40 @@ def _settle(
         found = parse_wire_id(result.custom_id)
         if found is None or found[0] != batch.nonce or found[1] >= batch.request_count:
             tally.foreign += 1
-        elif found[1] in seen:
+        elif found[1] in tally.seen:
             tally.repeated += 1
         else:
-            seen.add(found[1])
+            tally.seen.add(found[1])
+            tally.kinds[result.kind] += 1
             results[found[1]] = result
     try:
-        _append(context, batch, lease, results)
+        tally.put_off |= _append(context, batch, lease, results)
     except VersionConflict:
-        _append(context, batch, lease, results)
+        tally.put_off |= _append(context, batch, lease, results)
 
 
-def _append(context: Context, batch: BatchRow, lease: Lease, results: dict[int, ItemResult]) -> None:
-    events: list[NewEvent] = []
+def _append(context: Context, batch: BatchRow, lease: Lease, results: dict[int, ItemResult]) -> set[int]:
+    """Returns the indexes that cannot be recorded yet."""
     bodies: list[EncodedPayload] = []
-    items = _open_items(context, batch, results)
-    items |= _latecomers(context, batch, results.keys() - items.keys())
-    now, batch_id = context.now(), UUID(batch.id)
-    for index, item in sorted(items.items()):
-        outcome = _outcome(batch, item, index, results[index], bodies)
-        stream, request_id = request_stream(item.id), UUID(item.id)
-        cause = UUID(item.batch_id) if item.batch_id else None
-        for version, (name, data) in enumerate(outcome, start=item.version + 1):
-            event_id = derive(batch_id, index, name)
-            events.append(NewEvent(stream, version, data, event_id, now, request_id, cause))
+
+    def outcomes(index: int, item: Item) -> Sequence[Outcome]:
+        return _outcome(batch, item, index, results[index], bodies)
+
+    found = items(context, batch, results.keys())
+    answered = {index: item for index, item in found.items() if results[index].kind == "succeeded"}
+    withdrawn, put_off = withdrawal(context, batch, answered)
+    recorded = {index: item for index, item in found.items() if index not in put_off}
+    events = [*item_events(batch, recorded, outcomes, context.now()), *withdrawn]
     context.ledger.append(events, payloads=bodies, guard=lease.guard)
-
-
-def _select_items() -> Select[*tuple[Any, ...]]:
-    request, state = schema.requests, schema.request_states
-    columns = (request.c.id, state.c.version, state.c.status, request.c.model, state.c.batch_id)
-    return select(*columns).join_from(state, request, state.c.seq == request.c.seq)
-
-
-def _open_items(context: Context, batch: BatchRow, indexes: Collection[int]) -> dict[int, _Item]:
-    """Those of the items whose requests still wait for this batch, by index."""
-    state = schema.request_states.c
-    query = (
-        _select_items()
-        .add_columns(state.batch_index)
-        .where(state.batch_id == batch.id, state.status == "batched", state.batch_index.in_(list(indexes)))
-    )
-    with context.ledger.read() as connection:
-        return {index: _Item(*item) for *item, index in connection.execute(query)}
-
-
-def _latecomers(context: Context, batch: BatchRow, indexes: Collection[int]) -> dict[int, _Item]:
-    """Those of the items that nothing was ever recorded for, because their requests ended without this batch."""
-    if not indexes:
-        return {}
-    batch_id = UUID(batch.id)
-    wanted = {batched_event_id(batch_id, index).bytes: index for index in indexes}
-    recorded = {
-        derive(batch_id, index, name).bytes: index for index in wanted.values() for name in ("outcome", "usage")
-    }
-    event = schema.events.c
-    with context.ledger.read() as connection:
-        known = connection.scalars(select(event.event_id).where(event.event_id.in_(list(recorded)))).all()
-        settled = {recorded[event_id] for event_id in known}
-        places = select(event.event_id, event.stream_id).where(event.event_id.in_(list(wanted)))
-        ids = {
-            stream.partition("/")[2]: wanted[event_id]
-            for event_id, stream in connection.execute(places).all()
-            if wanted[event_id] not in settled
-        }
-        rows = connection.execute(_select_items().where(schema.requests.c.id.in_(list(ids)))).all()
-    return {ids[row.id]: _Item(*row) for row in rows}
+    return put_off
 
 
 def _outcome(
-    batch: BatchRow, item: _Item, index: int, result: ItemResult, bodies: list[EncodedPayload]
-) -> list[tuple[str, EventData]]:
-    """What one line means for its request: (name for the derived id, event) in order."""
+    batch: BatchRow, item: Item, index: int, result: ItemResult, bodies: list[EncodedPayload]
+) -> list[Outcome]:
+    """What one line means for its request, in order."""
+    if batch.twin_of is not None and result.kind != "succeeded":
+        return []
     if result.kind == "expired":
         return [("outcome", RequestExpired(batch_id=batch.id, batch_index=index))]
     if result.kind == "canceled":
@@ -213,9 +162,7 @@ def _outcome(
     return _success(batch, item, index, result, body)
 
 
-def _success(
-    batch: BatchRow, item: _Item, index: int, result: ItemResult, body: EncodedPayload
-) -> list[tuple[str, EventData]]:
+def _success(batch: BatchRow, item: Item, index: int, result: ItemResult, body: EncodedPayload) -> list[Outcome]:
     model = result.model or item.model
     # The request was answered elsewhere before: this answer is paid for all the same.
     late = item.status in TERMINAL
@@ -229,7 +176,7 @@ def _success(
         message_id=result.message_id,
         stop_reason=result.stop_reason,
     )
-    events: list[tuple[str, EventData]] = [] if late else [("outcome", succeeded)]
+    events: list[Outcome] = [] if late else [("outcome", succeeded)]
     problem = _unreadable(batch, model, result.usage)
     if problem is not None:
         # Where an outcome was recorded that one names the item; a latecomer has nothing else to be checked off by.

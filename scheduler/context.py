@@ -26,7 +26,8 @@ def _nonce() -> str:
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """`policy` is read once per step. `random` and `nonce` are injected, so that a run can be repeated exactly.
 
-    `ruled_out` remembers, as (batch, provider's batch), whose results have named a stranger: they are not read again.
+    `proven` remembers the nonces that stand in a provider's batch, by its id there: they never change. `looked` is
+    the monotonic instant of the first look for a submission, by nonce, used where the provider tells no time.
     """
 
     ledger: Ledger
@@ -34,7 +35,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     policy: Callable[[], Policy]
     random: Callable[[], float] = random_module.random
     nonce: Callable[[], str] = _nonce
-    ruled_out: set[tuple[str, str]] = msgspec.field(default_factory=set)
+    proven: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    looked: dict[str, float] = msgspec.field(default_factory=dict)
 
     def now(self) -> datetime:
         """The present instant, UTC."""

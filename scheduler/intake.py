@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from ledger import Ledger, NewEvent, schema
 from ledger.codec import canonical_json, parse_json
+from ledger.crash_points import within
 from ledger.errors import ChangedRequest, InputError, InvalidLine, InvalidRequest, VersionConflict
 from ledger.events import RequestRecorded, request_stream
 from ledger.ids import derive
@@ -206,7 +207,8 @@ class Intake:
             body = encode_payload(line.params, shared=True)
             bodies.append(body)
             events.append(self._event(line, body, now))
-        self._ledger.append(events, payloads=bodies)
+        with within("record"):
+            self._ledger.append(events, payloads=bodies)
 
     def _event(self, line: _Prepared, body: EncodedPayload, now: datetime) -> NewEvent:
         request_id: UUID = self._ledger.ids.new()

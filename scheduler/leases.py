@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Update, delete, func, insert, select, update
 
 from ledger import Ledger, schema
 from ledger.clock import to_micros
-from ledger.errors import LedgerError
+from ledger.crash_points import within
+from ledger.errors import DatabaseUnavailable, LedgerError
 from scheduler.machine import FAR
 
 __all__ = ["Lease", "LeaseLost", "Leases"]
@@ -69,7 +70,7 @@ class Lease:
         """Make it last its full time from now on. Raises `LeaseLost` if it is not ours any more."""
         began = self._ledger.clock.monotonic()
         deadline = to_micros(self._ledger.clock.now() + timedelta(seconds=self._seconds))
-        with self._ledger.database.write() as connection:
+        with within("renew"), self._ledger.database.write() as connection:
             # One statement: a process that is stopped while it has the row locked keeps it from everybody.
             renewed = connection.execute(self._change(lease_until=deadline).where(schema.leases.c.lease_until > 0))
             if not renewed.rowcount:
@@ -78,7 +79,7 @@ class Lease:
 
     def release(self) -> None:
         """Let others have it at once. The fence goes on counting."""
-        with self._ledger.database.write() as connection:
+        with within("release"), self._ledger.database.write() as connection:
             connection.execute(self._change(lease_until=0))
 
     def _change(self, *, lease_until: int) -> Update:
@@ -115,7 +116,7 @@ class Leases:
 
     def _take(self, lease_id: str, now: int, until: int) -> int | None:
         """The fence under which it is ours now, None if somebody holds it."""
-        with self._ledger.database.write() as connection:
+        with within("lease"), self._ledger.database.write() as connection:
             if not _alone(connection, lease_id):
                 return None
             row = _row(connection, lease_id, lock=True, skip_locked=True)
@@ -137,7 +138,7 @@ class Leases:
         lease.release()
         if forget:
             column = schema.leases.c
-            with self._ledger.database.write() as connection:
+            with within("forget"), self._ledger.database.write() as connection:
                 connection.execute(delete(schema.leases).where(column.id == lease.id, column.fence == lease.fence))
 
     def renew_held(self) -> None:
@@ -149,6 +150,8 @@ class Leases:
                 lease.renew()
             except LeaseLost:
                 self._drop(lease)
+            except DatabaseUnavailable as error:
+                _log.debug("lease on %s not renewed: %s", lease.id, error)  # whoever works under it says so
             except Exception as error:  # whatever it is, the next third of the time may go better
                 _log.warning("lease on %s not renewed: %s", lease.id, error)
 

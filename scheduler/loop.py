@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from ledger.errors import DatabaseUnavailable
 from scheduler.pace import Pace
 from scheduler.worker import Worker
 
@@ -26,11 +28,26 @@ IDLE_SECONDS: Final = 1.0
 """How long it rests between two looks at most: a loop with nothing to do costs the database next to nothing."""
 
 
+class _SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # the library has no types
+    """APScheduler goes by the wall clock. When that is set back, its jobs would wait for the old time to return."""
+
+    _latest = datetime.min.replace(tzinfo=UTC)
+
+    def _process_jobs(self) -> Any:
+        now = datetime.now(UTC)
+        if now < self._latest:
+            for job in self.get_jobs():
+                job.modify(next_run_time=now)
+        self._latest = now
+        return super()._process_jobs()
+
+
 class Loop:
     """Runs a worker in the background between `start` and `stop`, or as a context manager.
 
     `coalesce` and `max_instances=1`: a tick that comes while the one before it still works is dropped. What fails
-    is in `worker.mishaps`, and tried again; the loop itself goes on.
+    is in `worker.mishaps`, and tried again; a database that is gone is `worker.outage`, and waited for; the loop
+    itself goes on.
     """
 
     def __init__(self, worker: Worker, *, hands: int = HANDS, tick_seconds: float = TICK_SECONDS) -> None:
@@ -38,7 +55,7 @@ class Loop:
         self._planning, self._advancing = (
             Pace(lambda: worker.clock, least=tick_seconds, most=IDLE_SECONDS) for _ in range(2)
         )
-        self._scheduler = BackgroundScheduler(
+        self._scheduler = _SteadyScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(hands + 1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -67,15 +84,20 @@ class Loop:
 
     def _calmly(self, job: str, act: Callable[[], int]) -> int:
         """What `act` returns; 0 if it fails, and for a while after that."""
-        mishaps = self._worker.mishaps
-        if job in mishaps.resting():
-            return 0
+        mishaps, outage = self._worker.mishaps, self._worker.outage
         try:
+            if job in mishaps.resting() or outage.lasts():
+                return 0
             done = act()
+        except DatabaseUnavailable as error:
+            outage.happened(error)
+            return 0
         except Exception as error:
             mishaps.happened(job, error)
             return 0
         mishaps.over(job)
+        if done:
+            outage.worked()
         return done
 
     def start(self) -> None:

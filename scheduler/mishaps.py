@@ -1,4 +1,4 @@
-"""What failed in a way that no step foresaw: said once, with its traceback, and left alone for a while."""
+"""What failed in a way that no step foresaw: said once, a bug with its traceback, and left alone for a while."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from typing import Final
 
 from ledger.clock import Clock
+from ledger.errors import LedgerError
 
 __all__ = ["Mishaps"]
 
@@ -46,7 +47,10 @@ class Mishaps:
             self._errors[what] = error
             self._rests_until[what] = self._clock.monotonic() + REST_SECONDS
         if repr(before) != repr(error):
-            _log.error("%s failed; tried again every %.0f s", what, REST_SECONDS, exc_info=error)
+            if isinstance(error, LedgerError):
+                _log.error("%s failed: %s; tried again every %.0f s", what, error, REST_SECONDS)
+            else:
+                _log.error("%s failed; tried again every %.0f s", what, REST_SECONDS, exc_info=error)
 
     def over(self, what: str) -> None:
         """It went well."""

@@ -31,18 +31,27 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     A batch is made of waiting requests as soon as one of three holds: `max_requests` wait, `max_bytes` wait,
     or the oldest has waited `max_age_seconds` (the hybrid of count-based and time-based accumulation).
+
+    An attempt that ended because the provider had no capacity does not count among `max_attempts`, up to
+    `max_refusals` times. `call_deadline_seconds` is how long a standard call may take at most. The budgets are in
+    pico-USD, for all time and for each UTC day; None is no bound.
     """
 
     max_requests: int = 10_000
     max_bytes: int = 250_000_000
     max_age_seconds: float = 30.0
     max_attempts: int = 3
+    max_refusals: int = 10
     poll_min_seconds: float = 5.0
     poll_max_seconds: float = 120.0
     retry_min_seconds: float = 5.0
     retry_max_seconds: float = 300.0
     lease_seconds: float = 15.0
     submit_quiet_seconds: float = 300.0
+    fallback_to_standard: bool = False
+    call_deadline_seconds: float = 615.0
+    budget_total: int | None = None
+    budget_day: int | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -80,9 +89,9 @@ def account_delay(looks: int, random: float) -> float:
     return _backoff(_MINUTE, _HOUR, looks, random)
 
 
-def attempts_left(attempts: int, policy: Policy) -> bool:
-    """Whether a request that has been tried so often may be tried again."""
-    return attempts < policy.max_attempts
+def attempts_left(attempts: int, policy: Policy, refusals: int = 0) -> bool:
+    """Whether a request that has been tried so often, in vain for lack of capacity `refusals` times, may be again."""
+    return attempts - min(refusals, policy.max_refusals) < policy.max_attempts
 
 
 def _backoff(least: float, most: float, step: int, random: float) -> float:

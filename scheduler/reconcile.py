@@ -3,44 +3,60 @@
 Custom ids are visible only in results. So every batch of the provider's that is newer than the intent, has its
 number of items and is nobody's in this ledger is a candidate, and is watched until its results name a nonce.
 Ours: adopted, on proof. A stranger's: left alone. None left, the quiet time over, the list read to its end: released.
+
+Time is measured on the provider's clock wherever the provider tells it, so that no jump of ours releases anything.
 """
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from itertools import islice
+from typing import Final
 
 import msgspec
 from sqlalchemy import select
 
 from ledger import schema
-from ledger.clock import from_micros
-from ledger.errors import ProviderError
+from ledger.errors import ProviderError, ProviderRefused
 from ledger.events import (
     BatchPolled,
     BatchSubmissionReleased,
+    BatchSubmissionStarted,
     BatchSubmissionUncertain,
     BatchSubmitted,
     batch_stream,
 )
 from ledger.projections import BatchRow
-from scheduler.account import wrong_account
+from scheduler.account import account_of, wrong_account
 from scheduler.context import Context, batch_event
 from scheduler.leases import Lease
+from scheduler.listing import GRANULE, Listing, list_batches
 from scheduler.policy import poll_delay
-from scheduler.providers.base import BatchStatus, ResultsUnavailable
-from scheduler.wire import parse_wire_id
+from scheduler.proof import read_proof
+from scheduler.providers.base import BatchStatus
+from scheduler.twins import record_twin
 
-__all__ = ["reconcile"]
+__all__ = ["adopt", "reconcile"]
 
 _log = logging.getLogger(__name__)
 
-_PROOF_LINES = 1000
-"""Lines of a candidate's results that are looked at: all ids of one batch carry one nonce."""
+_FAR_BEFORE: Final = timedelta(hours=1)
+"""Whatever was made so long before the intent was not made by it, however far the provider's own clocks differ."""
 
-_CLOCKS_APART = timedelta(days=1)
-"""By how much the provider's clock and ours may differ; results are kept far longer than that."""
+
+class _Intent(msgspec.Struct, frozen=True):
+    """The provider's time when the newest batch was noted, and at the first look for this one; None if untold."""
+
+    noted_at: datetime | None
+    first_look: datetime | None
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """What one look tells: whose results name us, by which nonce, and how many may still do so."""
+
+    ours: list[tuple[BatchStatus, str]]
+    undecided: int
+    failure: ProviderRefused | None
 
 
 def reconcile(context: Context, batch: BatchRow, lease: Lease) -> bool:
@@ -50,81 +66,144 @@ def reconcile(context: Context, batch: BatchRow, lease: Lease) -> bool:
     """
     if wrong_account(context, batch, lease):
         return False
-    undecided = 0
+    intent = _intent(context, batch)
     try:
-        for candidate in _candidates(context, batch):
-            nonces = _nonces_in(context, candidate)
-            if found := nonces & set(msgspec.json.decode(batch.nonces)):
-                _adopt(context, batch, lease, candidate, found.pop())
-                return True
-            if nonces:
-                context.ruled_out.add((batch.id, candidate.id))
-            elif not _long_over(batch, candidate):
-                undecided += 1
+        listing = list_batches(context, lambda one: _is_older(one, batch, intent))
+        look = _look(context, batch, _candidates(context, batch, listing, intent))
+        if look.failure is not None and not look.ours:
+            raise look.failure
     except ProviderError as error:
         _later(context, batch, lease, str(error))
         raise
-    quiet_until = _silent_since(context, batch) + timedelta(seconds=context.policy().submit_quiet_seconds)
-    if undecided:
-        _later(context, batch, lease, f"waiting for the results of {undecided} batches that may be this one")
-    elif context.now() < quiet_until:
-        _later(context, batch, lease, "no candidate yet; it may still appear", at_most=quiet_until)
+    if look.ours:
+        _take(context, batch, lease, look.ours)
+    elif look.undecided:
+        _later(context, batch, lease, _waiting_for(look.undecided), heard=listing.provider_time)
+    elif (left := _quiet_seconds_left(context, batch, intent, listing.provider_time)) > 0:
+        problem = "no candidate yet; it may still appear"
+        _later(context, batch, lease, problem, heard=listing.provider_time, at_most=context.after(left))
     else:
         data = BatchSubmissionReleased(reason="the provider lists no batch that could be this one")
         context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
     return True
 
 
-def _candidates(context: Context, batch: BatchRow) -> list[BatchStatus]:
-    newer = [one for one in context.provider.list_newer(batch.newest_before) if one.total == batch.request_count]
-    column = schema.batches.c.provider_batch_id
-    with context.ledger.read() as connection:
-        known = set(connection.scalars(select(column).where(column.in_([one.id for one in newer]))))
-    return [one for one in newer if one.id not in known and (batch.id, one.id) not in context.ruled_out]
+def adopt(context: Context, batch: BatchRow, found: BatchStatus, nonce: str, lease: Lease | None = None) -> None:
+    """Record that the provider has the batch after all, as `found`, proven by `nonce`.
 
-
-def _long_over(batch: BatchRow, candidate: BatchStatus) -> bool:
-    """True of one that had ended long before ours was planned: where the noted id is gone, all of them are listed.
-
-    Their results are no longer kept, so that nothing would ever rule them out.
+    Raises `VersionConflict` if the batch is not any more as it was read.
     """
-    return candidate.state == "ended" and candidate.created_at < from_micros(batch.planned_at) - _CLOCKS_APART
-
-
-def _nonces_in(context: Context, candidate: BatchStatus) -> set[str]:
-    """What stands before the index in the candidate's ids; nothing as long as not one line can be read."""
-    nonces: set[str] = set()
-    if candidate.state != "ended":
-        return nonces
-    try:
-        for result in islice(context.provider.results(candidate.id), _PROOF_LINES):
-            found = parse_wire_id(result.custom_id)
-            nonces.add(found[0] if found is not None else "")
-    except ResultsUnavailable as error:
-        _log.info("candidate %s: %s", candidate.id, error)
-    return nonces
-
-
-def _silent_since(context: Context, batch: BatchRow) -> datetime:
-    """When the sender saw its connection end, or was found to be gone: an upload may outlast the deadline by far."""
-    events = context.ledger.events(stream=batch_stream(batch.id), newest_first=True)
-    return next(event.occurred_at for event in events if isinstance(event.data, BatchSubmissionUncertain))
-
-
-def _adopt(context: Context, batch: BatchRow, lease: Lease, candidate: BatchStatus, nonce: str) -> None:
-    _log.info("batch %s: found again as %s", batch.id, candidate.id)
+    _log.info("batch %s: found again as %s", batch.id, found.id)
     data = BatchSubmitted(
-        provider_batch_id=candidate.id,
-        created_at=candidate.created_at,
-        expires_at=candidate.expires_at,
+        provider_batch_id=found.id,
+        created_at=found.created_at,
+        expires_at=found.expires_at,
         next_poll_at=context.now(),
         nonce=nonce,
         adopted=True,
     )
-    context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+    events = [batch_event(context, batch, data)]
+    if account_of(batch) != (present := context.provider.account()):
+        account = msgspec.Raw(msgspec.json.encode(present))
+        events.append(batch_event(context, batch, BatchPolled(next_poll_at=context.now(), account=account), ahead=2))
+    context.ledger.append(events, guard=lease.guard if lease is not None else None)
 
 
-def _later(context: Context, batch: BatchRow, lease: Lease, problem: str, at_most: datetime | None = None) -> None:
+def _intent(context: Context, batch: BatchRow) -> _Intent:
+    first_look: datetime | None = None
+    uncertain = False
+    for event in context.ledger.events(stream=batch_stream(batch.id), newest_first=True):
+        match event.data:
+            case BatchPolled(provider_time=told) if not uncertain:
+                first_look = told or first_look
+            case BatchSubmissionUncertain():
+                uncertain = True
+            case BatchSubmissionStarted(noted_at=noted_at):
+                return _Intent(noted_at, first_look)
+            case _:
+                pass
+    return _Intent(None, first_look)
+
+
+def _is_older(one: BatchStatus, batch: BatchRow, intent: _Intent) -> bool:
+    """True of the noted one; and, should that be gone by now, of what was there long before it was noted."""
+    if one.id == batch.newest_before:
+        return True
+    return intent.noted_at is not None and one.created_at < intent.noted_at - _FAR_BEFORE
+
+
+def _candidates(context: Context, batch: BatchRow, listing: Listing, intent: _Intent) -> list[BatchStatus]:
+    """Those of the listed batches that may be this one.
+
+    If the noted one is gone only time tells what is newer; where that was not noted either, everything may be it.
+    """
+    end = listing.end.id if listing.end is not None else None
+    gone = batch.newest_before is not None and end != batch.newest_before
+    since = intent.noted_at - GRANULE if gone and intent.noted_at is not None else None
+    newer = [
+        one
+        for one in listing.batches
+        if one.total == batch.request_count and (since is None or one.created_at >= since)
+    ]
+    column = schema.batches.c
+    with context.ledger.read() as connection:
+        mine = column.provider_batch_id.in_([one.id for one in newer])
+        known = set(connection.scalars(select(column.provider_batch_id).where(mine)))
+    return [one for one in newer if one.id not in known]
+
+
+def _look(context: Context, batch: BatchRow, candidates: list[BatchStatus]) -> _Look:
+    nonces = set(msgspec.json.decode(batch.nonces))
+    ours: list[tuple[BatchStatus, str]] = []
+    undecided = 0
+    failure: ProviderRefused | None = None
+    for candidate in candidates:
+        try:
+            proof = read_proof(context, candidate)
+        except ProviderRefused as error:  # one that cannot be read does not hide the others
+            failure = error
+            continue
+        if found := proof.nonces & nonces:
+            ours.append((candidate, min(found)))
+        elif not proof.complete:
+            undecided += 1
+    return _Look(ours, undecided, failure)
+
+
+def _take(context: Context, batch: BatchRow, lease: Lease, ours: list[tuple[BatchStatus, str]]) -> None:
+    """One of them is the batch, every other one is a twin of it."""
+    (found, nonce), *twins = ours
+    adopt(context, batch, found, nonce, lease)
+    for twin, sent_as in twins:
+        record_twin(context, batch, twin, sent_as, lease=lease)
+
+
+def _quiet_seconds_left(context: Context, batch: BatchRow, intent: _Intent, heard: datetime | None) -> float:
+    """For how long a batch that was not listed may still appear.
+
+    Where the provider tells no time it is our own monotonic clock's, begun anew by every process.
+    """
+    quiet = context.policy().submit_quiet_seconds
+    if heard is None:
+        now = context.ledger.clock.monotonic()
+        return context.looked.setdefault(batch.nonce or "", now) + quiet - now
+    return quiet - (heard - (intent.first_look or heard)).total_seconds()
+
+
+def _waiting_for(undecided: int) -> str:
+    batches = "1 batch" if undecided == 1 else f"{undecided} batches"
+    return f"waiting for the results of {batches} that may be this one"
+
+
+def _later(
+    context: Context,
+    batch: BatchRow,
+    lease: Lease,
+    problem: str,
+    *,
+    heard: datetime | None = None,
+    at_most: datetime | None = None,
+) -> None:
     at = context.after(poll_delay(batch.polls, context.policy(), context.random()))
-    data = BatchPolled(next_poll_at=min(at, at_most or at), problem=problem)
+    data = BatchPolled(next_poll_at=min(at, at_most or at), problem=problem, provider_time=heard)
     context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)

@@ -1,31 +1,63 @@
-"""Step: a batch that the provider refuses as a whole is halved until the culprits stand alone."""
+"""Step: a batch that cannot be sent as a whole becomes two.
+
+The provider refuses it: it is halved until the culprits stand alone. The budget holds it back: what may be sent is
+parted from what may not. One append each time, all or none.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from ledger.events import BatchFailed, RequestAbandoned
-from ledger.projections import BatchRow
+from ledger.projections import BatchRow, RequestRow
 from ledger.queries import requests
 from scheduler.accumulator import Candidate, Headers, plan_events
 from scheduler.context import Context, batch_event, request_event
 from scheduler.leases import Lease
 
-__all__ = ["split"]
+__all__ = ["split", "split_at", "split_off"]
 
 
 def split(context: Context, batch: BatchRow, lease: Lease, reason: str) -> None:
-    """Two halves instead of one refused batch; a single refused request is abandoned. One append, all or none."""
-    rows = sorted(
-        requests(context.ledger, batch_id=batch.id, statuses=("batched",)),
-        key=lambda row: row.batch_index or 0,
-    )
+    """Two halves instead of one refused batch; a single refused request is abandoned."""
+    rows = _items(context, batch)
+    middle = len(rows) // 2
+    if _part(context, batch, lease, (rows[:middle], rows[middle:]), reason):
+        return
+    abandoned = [request_event(context, row, RequestAbandoned(reason=reason, attempts=row.attempts)) for row in rows]
+    failed = batch_event(context, batch, BatchFailed(reason=reason))
+    context.ledger.append([failed, *abandoned], guard=lease.guard)
+
+
+def split_at(context: Context, batch: BatchRow, lease: Lease, count: int, reason: str) -> bool:
+    """The first `count` items as one batch, the others as another. False if there would be only one."""
+    rows = _items(context, batch)
+    return _part(context, batch, lease, (rows[:count], rows[count:]), reason)
+
+
+def split_off(
+    context: Context, batch: BatchRow, lease: Lease, odd: Callable[[RequestRow], bool], reason: str
+) -> bool:
+    """The odd items as a batch of their own, after that of the others. False if all are alike."""
+    rows = _items(context, batch)
+    parts = [row for row in rows if not odd(row)], [row for row in rows if odd(row)]
+    return _part(context, batch, lease, parts, reason)
+
+
+def _items(context: Context, batch: BatchRow) -> list[RequestRow]:
+    rows = requests(context.ledger, batch_id=batch.id, statuses=("batched",))
+    return sorted(rows, key=lambda row: row.batch_index or 0)
+
+
+def _part(
+    context: Context, batch: BatchRow, lease: Lease, parts: Sequence[Sequence[RequestRow]], reason: str
+) -> bool:
+    if not all(parts):
+        return False
+    headers = Headers(batch.provider, batch.api_version, batch.betas)
     events = [batch_event(context, batch, BatchFailed(reason=reason))]
-    if len(rows) == 1:
-        abandoned = RequestAbandoned(reason=reason, attempts=rows[0].attempts)
-        events.append(request_event(context, rows[0], abandoned))
-    else:
-        headers = Headers(batch.provider, batch.api_version, batch.betas)
+    for rows in parts:
         items = [Candidate(row.id, row.version, row.attempts, row.size) for row in rows]
-        middle = len(items) // 2
-        for half in (items[:middle], items[middle:]):
-            events += plan_events(context, headers, half, reason="split", policy=context.policy(), parent=batch.id)
+        events += plan_events(context, headers, items, reason="split", policy=context.policy(), parent=batch.id)
     context.ledger.append(events, guard=lease.guard)
+    return True

@@ -14,9 +14,8 @@ from sqlalchemy import select
 
 from ledger import schema
 from ledger.clock import from_micros
-from ledger.errors import LedgerError, ProviderError, ProviderRefused, ProviderUnreachable, VersionConflict
+from ledger.errors import LedgerError, ProviderError, ProviderUnreachable, VersionConflict
 from ledger.events import (
-    BatchDuplicateDetected,
     BatchSubmissionRefused,
     BatchSubmissionStarted,
     BatchSubmissionUncertain,
@@ -38,6 +37,7 @@ from scheduler.providers.base import (
     SubmissionUncertain,
 )
 from scheduler.split import split
+from scheduler.twins import record_twin
 from scheduler.wire import wire_id
 
 __all__ = ["submit", "suspect"]
@@ -95,6 +95,7 @@ def _intend(context: Context, batch: BatchRow, lease: Lease, newest: str | None)
         nonce=context.nonce(),
         deadline=from_micros(lease.deadline),
         newest_before=newest,
+        noted_at=context.provider.provider_time(),
         account=msgspec.Raw(msgspec.json.encode(context.provider.account())),
     )
     context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
@@ -161,31 +162,22 @@ def _submitted(context: Context, batch: BatchRow, lease: Lease, status: BatchSta
         _log.warning("batch %s: the lease ended before the answer came", batch.id)
     while True:
         try:
-            if _is_twin(context, batch, data):
-                _cancel(context, batch, status.id)
-            return
+            _answered_late(context, batch, status, data)
         except VersionConflict:
             continue  # whoever holds the lease by now acted at the same moment: look again
+        break
 
 
-def _is_twin(context: Context, batch: BatchRow, data: BatchSubmitted) -> bool:
-    """Record an answer without a lease: its id is proof. True if the batch went on without it, and is there twice."""
+def _answered_late(context: Context, batch: BatchRow, status: BatchStatus, data: BatchSubmitted) -> None:
+    """Record an answer without a lease: the id in it is proof. If the batch went on without it, it is there twice."""
     present = read_batch(context.ledger, batch.id)
     if present.provider_batch_id == data.provider_batch_id:
-        return False
-    if present.nonce == batch.nonce and present.status in ("submitting", "uncertain"):
+        return
+    awaited = present.status == "submitting" and present.nonce == data.nonce
+    if awaited or present.status in ("planned", "uncertain"):
         context.ledger.append([batch_event(context, present, data)])
-        return False
-    twin = BatchDuplicateDetected(provider_batch_id=data.provider_batch_id, nonce=data.nonce)
-    context.ledger.append([batch_event(context, present, twin)])
-    return True
-
-
-def _cancel(context: Context, batch: BatchRow, twin: str) -> None:
-    try:
-        context.provider.cancel(twin)
-    except ProviderRefused as error:
-        _log.warning("batch %s: twin %s not canceled: %s", batch.id, twin, error)
+    else:
+        record_twin(context, present, status, data.nonce)
 
 
 def _submission(context: Context, batch: BatchRow, status: BatchStatus) -> BatchSubmitted:

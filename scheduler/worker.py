@@ -1,4 +1,7 @@
-"""One worker: finds what is due, takes the lease on it, makes one step. Any number of them share a ledger."""
+"""One worker: finds what is due, takes it, makes one step. Any number of them share a ledger.
+
+Batches come first, each under a lease; then requests whose last resort is a standard call.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,21 @@ from sqlalchemy import or_, select
 
 from ledger import schema
 from ledger.clock import Clock, to_micros
+from ledger.crash_points import within
 from ledger.errors import ConfigurationError, ProviderError, VersionConflict
 from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
 from scheduler.accumulator import accumulate
+from scheduler.budget import BudgetHold, ModelUnpriced
+from scheduler.call import Calls, Standing
 from scheduler.collect import collect
 from scheduler.context import Context
-from scheduler.health import ProviderHealth
+from scheduler.health import Operation, ProviderHealth
+from scheduler.held import STANDARD_CALLS, Held
 from scheduler.leases import Lease, LeaseLost, Leases
 from scheduler.machine import FAR, Step, next_step
 from scheduler.mishaps import Mishaps
+from scheduler.outage import Outage
 from scheduler.poll import poll
 from scheduler.reconcile import reconcile
 from scheduler.retry import retry
@@ -39,17 +47,32 @@ _STEPS: Final[dict[Step, Callable[[Context, BatchRow, Lease], bool]]] = {
     Step.COLLECT: collect,
 }
 
+_OPERATIONS: Final[dict[str, Operation]] = {
+    "planned": "create",
+    "uncertain": "read",
+    "in_progress": "read",
+    "canceling": "read",
+    "ended": "read",
+}
+"""What the next step of a batch in that status asks of the provider; nothing, where it is not named."""
+
 _TERMINAL: Final = frozenset({"collected", "failed"})
 
 
 class Worker:
-    """The steps of one process. `owner` names it in leases, by default as host:process:id; thread-safe."""
+    """The steps of one process. `owner` names it in leases, by default as host:process:id; thread-safe.
+
+    `health` is how the provider does, `held` what the budget keeps from being sent, `mishaps` what broke its step.
+    """
 
     def __init__(self, context: Context, owner: str | None = None) -> None:
         self._context = context
         self._owner = owner or f"{socket.gethostname()}:{os.getpid()}:{context.ledger.ids.new()}"
         self.health = ProviderHealth(context.ledger.clock)
         self.mishaps = Mishaps(context.ledger.clock)
+        self.held = Held(context.ledger.clock)
+        self.calls = Calls(context)
+        self.outage = Outage(context.ledger)
         self.leases = Leases(context.ledger, self._owner, context.policy().lease_seconds)
 
     @property
@@ -59,20 +82,43 @@ class Worker:
 
     def plan(self) -> int:
         """Decide about failed attempts, then make batches of what waits. Returns how many requests moved."""
-        return retry(self._context) + accumulate(self._context)
+        with within("retry"):
+            moved = retry(self._context)
+        with within("plan"):
+            return moved + accumulate(self._context)
 
     def advance(self) -> bool:
-        """Make one step with one batch that is due and nobody else's. False if there is none.
+        """Make one step with one batch or request that is due and nobody else's. False if there is none.
 
-        Raises `ConfigurationError` (and so `DatabaseUnusable`): no batch fares better then. Any other failure of
-        a step is that batch's alone, and becomes one of `mishaps`.
+        Raises `ConfigurationError` (and so `DatabaseUnusable`): nothing fares better then. Any other failure of
+        a step is that batch's or request's alone, and becomes one of `mishaps`.
         """
-        if self.health.paused:
-            return False
-        for batch_id in self._due():
+        return self._advance_batch() or self._advance_call()
+
+    def _advance_batch(self) -> bool:
+        for batch_id, status in self._due():
+            operation = _OPERATIONS.get(status)
+            if operation is not None and not self.health.admits(operation):
+                continue
             lease = self.leases.acquire(batch_id)
             if lease is not None:
                 self._step(batch_id, lease)
+                return True
+        return False
+
+    def _advance_call(self) -> bool:
+        if self.calls.record_answer():
+            return True
+        standing: list[Standing] = ["calling"]
+        resting = self.held.resting()
+        if STANDARD_CALLS not in resting and "call" not in self.health.pausing():
+            standing.append("fallback")
+        for request_id, status in self.calls.due(standing, but=[*resting, *self.mishaps.resting()]):
+            if status == "calling":
+                with within("call"):
+                    self.calls.give_up(request_id)
+                return True
+            if self.health.admits("call") and self._call(request_id):
                 return True
         return False
 
@@ -83,37 +129,51 @@ class Worker:
             steps += 1
         return steps
 
-    def _due(self) -> list[str]:
+    def _due(self) -> list[tuple[str, str]]:
+        """Id and status of batches for which a step may be made now."""
         batch, lease = schema.batches.c, schema.leases.c
+        pausing = self.health.pausing()
+        left_alone = [status for status, operation in _OPERATIONS.items() if operation in pausing]
         now = to_micros(self._context.now())
         query = (
-            select(batch.id)
+            select(batch.id, batch.status)
             .outerjoin_from(schema.batches, schema.leases, lease.id == batch.id)
             .where(
                 batch.due_at.is_not(None),
                 or_(batch.due_at <= now, batch.due_at > now + FAR),
                 batch.provider == self._context.provider.name,
                 or_(lease.lease_until.is_(None), lease.lease_until <= now, lease.lease_until > now + FAR),
-                batch.id.not_in(self.mishaps.resting()),
+                batch.id.not_in([*self.mishaps.resting(), *self.held.resting()]),
+                batch.status.not_in(left_alone),
             )
             .order_by(batch.due_at)
             .limit(16)
         )
         with self._context.ledger.read() as connection:
-            return list(connection.scalars(query))
+            return [(row.id, row.status) for row in connection.execute(query)]
 
     def _step(self, batch_id: str, lease: Lease) -> None:
         forget = False
+        operation: Operation | None = None
         try:
             # Read under the lease: what was due a moment ago may have been done by its last holder.
             batch = read_batch(self._context.ledger, batch_id)
-            step = _STEPS.get(next_step(batch, to_micros(self._context.now())))
-            if step is not None and step(self._context, batch, lease):
-                self.health.answered()
+            step = next_step(batch, to_micros(self._context.now()))
+            operation = _OPERATIONS.get(batch.status)
+            if (act := _STEPS.get(step)) is not None:
+                with within(step.value):
+                    asked = act(self._context, batch, lease)
+                if asked:
+                    self.health.answered(operation)
             forget = read_batch(self._context.ledger, batch_id).status in _TERMINAL
             self.mishaps.over(batch_id)
+            self.held.over(batch_id)
+            if forget:
+                self.held.freed()
         except ProviderError as error:
-            self.health.failed(error)
+            self.health.failed(error, operation)
+        except BudgetHold as error:
+            self.held.happened(batch_id, error)
         except (LeaseLost, VersionConflict) as lost:
             _log.info("batch %s: another worker has it (%s)", batch_id, lost)
         except ConfigurationError:
@@ -122,3 +182,23 @@ class Worker:
             self.mishaps.happened(batch_id, error)
         finally:
             self.leases.release(lease, forget=forget)
+
+    def _call(self, request_id: str) -> bool:
+        """Make a standard call. False if somebody else has the request."""
+        try:
+            with within("call"):
+                if not self.calls.make(request_id):
+                    return False
+            self.health.answered("call")
+            self.mishaps.over(request_id)
+            self.held.over(request_id)
+            self.held.over(STANDARD_CALLS)
+        except ProviderError as error:
+            self.health.failed(error, "call")
+        except BudgetHold as error:
+            self.held.happened(request_id if isinstance(error, ModelUnpriced) else STANDARD_CALLS, error)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            self.mishaps.happened(request_id, error)
+        return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from ledger import crash_points
 from ledger.backends.base import Database, DuplicateRow
 from ledger.errors import ConfigurationError
 
@@ -13,6 +14,7 @@ __all__ = ["Database", "DuplicateRow", "open_database"]
 
 def open_database(url: str) -> Database:
     """The database at a SQLAlchemy URL. Raises `ConfigurationError` for one that no backend here speaks."""
+    crash_points.obey()
     try:
         backend = make_url(url).get_backend_name()
     except (ArgumentError, ValueError):  # the latter for a port that is no number

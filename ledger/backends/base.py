@@ -34,7 +34,8 @@ class Database(Protocol):
     def write(self) -> AbstractContextManager[Connection]:
         """A transaction that no other writer, of any process, runs beside. Commits on a clean exit.
 
-        Raises `DuplicateRow` where a unique constraint refuses a row, `DatabaseUnusable` where the database does.
+        Raises `DuplicateRow` where a unique constraint refuses a row, `DatabaseUnusable` where the database does,
+        `DatabaseUnavailable` if only for the moment: whether the transaction was committed is not known then.
         """
         ...
 

@@ -32,7 +32,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from ledger.backends import statements
 from ledger.backends.arrays import kind_of, packed_keys
 from ledger.backends.base import DuplicateRow
-from ledger.errors import DatabaseUnusable, InputError
+from ledger.crash_points import reached
+from ledger.errors import DatabaseUnavailable, DatabaseUnusable, InputError
 from ledger.forks import survives_forks
 
 __all__ = ["PostgresDatabase"]
@@ -62,6 +63,27 @@ _UNUSABLE: Final = (
     | psycopg.errors.InsufficientPrivilege
     | psycopg.errors.IdleInTransactionSessionTimeout
 )
+
+_BROKEN: Final = ("08", "25P03", "40", "57P01", "57P02", "57P03", "57P05")
+"""How the SQLSTATE begins of a lost connection, or of a transaction rolled back for another one's sake."""
+
+_HINDERED: Final = ("53", "57014", "58")
+"""Of a lack of room or memory, a statement that took too long, trouble with the disk."""
+
+_LASTING: Final = (
+    "authentication",
+    "does not exist",
+    "does not support SSL",
+    "invalid connection option",
+    "invalid integer value",
+    "invalid port number",
+    "invalid sslmode",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "not permitted to log in",
+    "ermission denied",
+)
+"""What libpq says where no connection comes about, without a SQLSTATE, and never will. Anything else may pass."""
 
 
 class PostgresDatabase:
@@ -96,6 +118,8 @@ class PostgresDatabase:
             assert transaction is not None
             with transaction:
                 yield connection
+                reached("commit.before")
+            reached("commit.after")
 
     def _begun(self) -> Connection:
         """A connection in a transaction; a new one if the server went away since the one at hand was used."""
@@ -134,11 +158,11 @@ class PostgresDatabase:
         if isinstance(error, UniqueViolation):
             return DuplicateRow(line)
         if isinstance(error, psycopg.errors.LockNotAvailable):
-            return DatabaseUnusable(f"{self.url} was locked by another process for {self._lock_timeout}")
+            return DatabaseUnavailable(f"{self.url} was locked by another process for {self._lock_timeout}")
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             return DatabaseUnusable(f"{self.url} cannot be written: {line}")
         if isinstance(error, _UNUSABLE) or "invalid connection option" in line:
-            return DatabaseUnusable(f"{self.url}: {line}")
+            return _unusable(getattr(error, "sqlstate", None), f"{self.url}: {line}")
         if isinstance(error, CharacterNotInRepertoire) or "cannot contain NUL" in line:  # the driver's words
             return InputError(f"{self.url} takes no text with a NUL character in it")
         return None
@@ -195,6 +219,16 @@ class PostgresDatabase:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _unusable(state: str | None, message: str) -> DatabaseUnusable:
+    """Whether it is so for the moment only, by SQLSTATE, or by the driver's words where there is none."""
+    if state is None:
+        lasts = any(words in message for words in _LASTING)
+        return DatabaseUnusable(message) if lasts else DatabaseUnavailable(message, lost=True)
+    if state.startswith(_BROKEN):
+        return DatabaseUnavailable(message, lost=True)
+    return DatabaseUnavailable(message) if state.startswith(_HINDERED) else DatabaseUnusable(message)
 
 
 def _placeholder(_column: Column[Any], _place: int) -> str:

@@ -19,7 +19,8 @@ from ledger.backends import statements
 from ledger.backends.base import DuplicateRow
 from ledger.backends.binding import bindable, placeholder
 from ledger.backends.resting import Resting
-from ledger.errors import DatabaseUnusable
+from ledger.crash_points import reached
+from ledger.errors import DatabaseUnavailable, DatabaseUnusable
 from ledger.forks import survives_forks
 
 try:
@@ -49,14 +50,18 @@ _BREATH: Final = 0.02
 _KEYS: Final = 500
 """Keys per query: statements of equal length are prepared once."""
 
-_EXPLANATIONS: Final = (
+_LASTING: Final = (
     ("readonly database", "is read-only; give this user write access to the file and its directory"),
     ("file is not a database", "is not a SQLite database"),
     ("malformed", "is damaged; run `llm-ledger verify` on a copy"),
-    ("disk is full", "cannot grow: the disk is full; free some space and run the same command again"),
     ("unable to open", "cannot be opened; check that its directory exists and is writable"),
+)
+_PASSING: Final = (
+    ("disk is full", "cannot grow: the disk is full; free some space"),
     ("is locked", "is locked by another process, and stayed so for {busy:g} s"),
-    ("disk i/o error", "cannot be read or written: the disk reports an I/O error"),
+    ("locking protocol", "is locked by another process, and stayed so for {busy:g} s"),
+    # Also what a quota or a limit on the size of files looks like, and a full disk to the index of the WAL.
+    ("disk i/o error", "cannot be read or written: the disk reports an I/O error; see to its space and its health"),
 )
 
 
@@ -134,6 +139,8 @@ class SQLiteDatabase:
             connection = connection.execution_options(ledger_write=True)
             with connection.begin():
                 yield connection
+                reached("commit.before")
+            reached("commit.after")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -164,10 +171,11 @@ class SQLiteDatabase:
         text = str(error)
         if isinstance(error, driver.IntegrityError):
             return DuplicateRow(text)
-        for symptom, explanation in _EXPLANATIONS:
-            if symptom in text.lower():
-                explanation = explanation.format(busy=self._busy_seconds)
-                return DatabaseUnusable(f"{self.path or 'the in-memory ledger'} {explanation}")
+        for kind, explanations in ((DatabaseUnusable, _LASTING), (DatabaseUnavailable, _PASSING)):
+            for symptom, explanation in explanations:
+                if symptom in text.lower():
+                    explanation = explanation.format(busy=self._busy_seconds)
+                    return kind(f"{self.path or 'the in-memory ledger'} {explanation}")
         return None
 
     def fetch(self, connection: Connection, query: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:

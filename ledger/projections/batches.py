@@ -7,6 +7,7 @@ import msgspec
 from ledger.clock import to_micros
 from ledger.events import (
     BatchCancelRequested,
+    BatchCounts,
     BatchDuplicateDetected,
     BatchEnded,
     BatchFailed,
@@ -99,9 +100,10 @@ class BatchFold:
         row.counts = msgspec.json.encode(data.counts).decode()
         row.due_at, row.note = fact.occurred_at, None
 
-    def results_collected(self, fact: Fact, _data: BatchResultsCollected) -> None:
+    def results_collected(self, fact: Fact, data: BatchResultsCollected) -> None:
         row = self._touch(fact, "collected")
-        row.due_at = row.note = row.reserved = None
+        row.due_at = row.reserved = None
+        row.note = _remark(row, data)
 
     def cancel_requested(self, fact: Fact, data: BatchCancelRequested) -> None:
         row = self._touch(fact, "canceling")
@@ -120,3 +122,19 @@ class BatchFold:
         row.version = fact.version
         row.status = status or row.status
         return row
+
+
+def _remark(row: BatchRow, data: BatchResultsCollected) -> str | None:
+    """What does not add up in a batch that is done, in one line; None if all of it does."""
+    remarks = [f"{data.missing:,} of {row.request_count:,} items were given up as lost"] if data.missing else []
+    if data.counts is not None:
+        told = msgspec.json.decode(row.counts, type=BatchCounts) if row.counts is not None else data.counts
+        if told != data.counts:
+            remarks.append(f"the provider counted {_spelt(told)}, its results hold {_spelt(data.counts)}")
+        remarks += [f"{data.foreign:,} lines are not of this batch"] if data.foreign else []
+        remarks += [f"{data.repeated:,} lines stand there again"] if data.repeated else []
+    return "; ".join(remarks) or None
+
+
+def _spelt(counts: BatchCounts) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in msgspec.structs.asdict(counts).items() if count) or "none"

@@ -15,12 +15,15 @@ from llm_ledger.cli.commands import (
     anchor,
     audit,
     batches,
+    cancel,
     demo,
     events,
     init,
     purge,
+    reconcile,
     requests,
     results,
+    retry,
     run,
     savings,
     show,
@@ -41,9 +44,9 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "Work": (init.init, submission.submit, run.run, results.results),
+    "Work": (init.init, submission.submit, run.run, results.results, cancel.cancel, retry.retry),
     "Look": (requests.requests, batches.batches, events.events, show.show, savings.savings),
-    "Audit": (audit.verify, anchor.anchor, audit.rebuild, purge.purge),
+    "Audit": (audit.verify, reconcile.reconcile, anchor.anchor, audit.rebuild, purge.purge),
     "Try": (simulate.simulate, demo.demo),
 }
 

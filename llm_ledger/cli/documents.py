@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,7 +12,11 @@ from ledger.projections import BatchRow, RequestRow
 from ledger.queries import StoredEvent
 from llm_ledger.cli.costs import Cost
 
-__all__ = ["batch_document", "event_document", "request_document"]
+if TYPE_CHECKING:
+    from scheduler.audit import Finding
+    from scheduler.uncertain import Sought
+
+__all__ = ["batch_document", "event_document", "finding_document", "request_document", "sought_document"]
 
 
 def request_document(row: RequestRow, cost: Cost) -> dict[str, Any]:
@@ -42,7 +46,10 @@ def request_document(row: RequestRow, cost: Cost) -> dict[str, Any]:
 
 
 def batch_document(row: BatchRow) -> dict[str, Any]:
-    """One line of `batches --json`. `counts` are the provider's, `settled` the items checked off here."""
+    """One line of `batches --json`. `counts` are the provider's, `settled` the items checked off here.
+
+    `twin_of` is the batch that the provider carried out a second time, as this one.
+    """
     return {
         "id": row.id,
         "provider": row.provider,
@@ -63,12 +70,39 @@ def batch_document(row: BatchRow) -> dict[str, Any]:
         "ended_at": _at(row.ended_at),
         "next_step_at": _at(row.due_at),
         "note": row.note,
+        "twin_of": row.twin_of,
     }
 
 
 def event_document(event: StoredEvent) -> dict[str, Any]:
     """One line of `events --json`: `data` as it was written, `hash` in hex."""
     return msgspec.structs.asdict(event)
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """One line of `reconcile --json`: a batch of the provider's, or one that the provider lacks."""
+    return {
+        "finding": finding.verdict,
+        "provider_batch_id": finding.provider_batch_id,
+        "batch_id": finding.batch_id,
+        "items": finding.items,
+        "expected": finding.expected,
+        "created_at": finding.created_at,
+        "done": finding.done,
+    }
+
+
+def sought_document(sought: Sought) -> dict[str, Any]:
+    """The same for a batch whose submission nobody saw end: what the look for it came to."""
+    return {
+        "finding": sought.outcome,
+        "provider_batch_id": sought.provider_batch_id,
+        "batch_id": sought.batch_id,
+        "items": sought.items if sought.provider_batch_id else None,
+        "expected": sought.items,
+        "created_at": None,
+        "done": sought.why,
+    }
 
 
 def _at(micros: int | None) -> datetime | None:

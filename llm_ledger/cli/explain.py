@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ledger import Ledger
-from ledger.errors import UnknownId
 from ledger.events import batch_stream, request_stream
 from ledger.pricing import Figures, price_lines, usd_text
 from ledger.projections import BatchRow, RequestRow
-from ledger.queries import BilledItem, batch, billed_items, find_request, requests, stored_events
+from ledger.queries import BilledItem, billed_items, requests, stored_events
 from llm_ledger.cli.costs import cost_of, item_figures, with_costs
 from llm_ledger.cli.documents import batch_document, event_document, request_document
+from llm_ledger.cli.named import named
 from llm_ledger.cli.result_lines import result_purged, stored_body
 
 __all__ = ["explain"]
@@ -22,18 +22,8 @@ def explain(ledger: Ledger, wanted: str, *, key: str | None = None) -> dict[str,
 
     `wanted`: an id or a unique beginning of one, a custom_id, the provider's id of a batch, or a stream's name.
     """
-    kind, _, name = wanted.rpartition("/")
-    if kind == "request":
-        return _request(ledger, find_request(ledger, name, key=key))
-    if kind == "batch":
-        return _batch(ledger, batch(ledger, name))
-    try:
-        return _request(ledger, find_request(ledger, wanted, key=key))
-    except UnknownId as no_request:
-        try:
-            return _batch(ledger, batch(ledger, wanted))
-        except UnknownId as no_batch:
-            raise (no_request if no_request.several else no_batch) from None
+    row = named(ledger, wanted, key=key)
+    return _request(ledger, row) if isinstance(row, RequestRow) else _batch(ledger, row)
 
 
 def _request(ledger: Ledger, row: RequestRow) -> dict[str, Any]:

@@ -13,22 +13,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from llm_ledger.cli.event_words import gist
 from llm_ledger.cli.words import ABSENT, age, counted, dollars, percent, plain
 
 __all__ = ["portrait"]
 
 _PER_MILLION: Final = 1_000_000
-_TOLD: Final = (
-    "batch_id",
-    "role",
-    "provider_batch_id",
-    "reason",
-    "problem",
-    "state",
-    "error_type",
-    "message",
-    "note",
-)
 
 
 def portrait(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -67,6 +57,8 @@ def _batch_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "batch", document["id"]
     yield "status", f"{document['status']}: {document['note']}" if document["note"] else document["status"]
     yield "provider", f"{document['provider']}, {document['provider_batch_id'] or 'not there yet'}"
+    if document["twin_of"]:
+        yield "twin", f"the provider carried out batch {document['twin_of']} a second time, as this one"
     yield "items", f"{document['request_count']:,}, {document['settled']:,} settled"
     outcomes = ", ".join(f"{count:,} {status}" for status, count in sorted(document["requests"].items()))
     yield "its requests", outcomes or ABSENT
@@ -136,15 +128,8 @@ def _history(events: list[dict[str, Any]]) -> RenderableType:
         at = event["occurred_at"]
         began = began or at
         since = f"+{(at - began).total_seconds():.3f} s"
-        table.add_row(since, Text(event["type"], style="cyan"), Text(_gist(event["data"])))
+        table.add_row(since, Text(event["type"], style="cyan"), Text(gist(event["type"], event["data"])))
     return table
-
-
-def _gist(data: msgspec.Raw) -> str:
-    """The telling fields of an event, in one line."""
-    fields = msgspec.json.decode(data)
-    told = [f"{name} {fields[name]}" for name in _TOLD if fields.get(name) not in (None, "")]
-    return plain(", ".join(told))
 
 
 def _status(document: Mapping[str, Any]) -> str:

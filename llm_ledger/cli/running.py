@@ -14,15 +14,17 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ledger.errors import ProviderError, ProviderRefused
+from ledger import Ledger
+from ledger.errors import DatabaseUnavailable, ProviderError, ProviderRefused
 from ledger.projections import BatchRow
 from ledger.queries import Outstanding, active_batches, outstanding
-from llm_ledger.cli.run_display import run_display
+from llm_ledger.cli.run_display import RunDisplay, run_display
 from llm_ledger.cli.words import counted
 from scheduler import Context, Loop, Worker
+from scheduler.outage import Outage
 from scheduler.providers.base import Account
 
-__all__ = ["Leave", "Stop", "stop_on_signals", "work"]
+__all__ = ["Leave", "Stop", "insisting", "stop_on_signals", "work"]
 
 LOOK_SECONDS: Final = 0.25
 """How often the supervisor looks whether it is over."""
@@ -39,7 +41,10 @@ _T = TypeVar("_T")
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True):
-    """When to leave of one's own accord. `give_up_after` in seconds of a failing provider, None for never."""
+    """When to leave of one's own accord.
+
+    `give_up_after` in seconds for which the provider or the database fails, None for never.
+    """
 
     until_idle: bool
     give_up_after: float | None
@@ -73,26 +78,61 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 def work(context: Context, stop: Stop, leave: Leave) -> None:
-    """Run the loop until it is over. Raises what made going on senseless: `ProviderError`, or a step's failure."""
+    """Run the loop until it is over. Raises what made going on senseless: `ProviderError`, or a step's failure.
+
+    A database that is gone for a while is waited for. Raises `DatabaseUnavailable` if it is given up.
+    """
     worker = _Supervised(context)
     with run_display(context.ledger) as display, Loop(worker):
         for look in count(1):
             if stop.is_set():
                 break
-            left = outstanding(context.ledger)
-            display.stand(left)
             worker.raise_failure()
-            if leave.until_idle and left.idle:
-                break
-            _check_provider(worker, leave, left)
-            if leave.until_idle and look % ACCOUNT_LOOKS == 0:
-                active = active_batches(context.ledger)
-                _check_account(context, left, active)
-                _check_mishaps(worker, active)
+            try:
+                if not worker.outage.lasts() and _is_over(context, worker, leave, display, look):
+                    break
+            except DatabaseUnavailable as error:
+                worker.outage.happened(error)
+            _check_database(worker.outage, leave)
             stop.wait(LOOK_SECONDS)
         if stop.is_set():
             display.say("stopping after the steps under way; once more stops at once")
     worker.raise_failure()
+
+
+def insisting(question: Callable[[], _T], ledger: Ledger, stop: Stop, leave: Leave) -> _T:
+    """The answer to a question to the ledger, as soon as its database can be used.
+
+    Raises `DatabaseUnavailable` if that is given up, or if somebody wants to stop.
+    """
+    outage = Outage(ledger)
+    while True:
+        try:
+            if not outage.lasts():
+                answer = question()
+                outage.worked()
+                return answer
+        except DatabaseUnavailable as error:
+            outage.happened(error)
+        if stop.is_set() and outage.error is not None:
+            raise outage.error
+        _check_database(outage, leave)
+        stop.wait(LOOK_SECONDS)
+
+
+def _is_over(context: Context, worker: _Supervised, leave: Leave, display: RunDisplay, look: int) -> bool:
+    """Look how things are. Raises what makes going on senseless."""
+    left = outstanding(context.ledger)
+    display.stand(left)
+    if leave.until_idle and left.idle:
+        worker.outage.worked()
+        return True
+    _check_provider(worker, leave, left)
+    if leave.until_idle and look % ACCOUNT_LOOKS == 0:
+        active = active_batches(context.ledger)
+        _check_account(context, left, active)
+        _check_mishaps(worker, active)
+    return False
 
 
 class _Supervised(Worker):
@@ -116,9 +156,18 @@ class _Supervised(Worker):
             return nothing
         try:
             return step()
+        except DatabaseUnavailable:
+            raise  # the loop waits for it
         except Exception as failure:
             self.failure = failure
             return nothing
+
+
+def _check_database(outage: Outage, leave: Leave) -> None:
+    """Raises `DatabaseUnavailable` if it has been waited for long enough."""
+    error, failing_for = outage.error, outage.failing_for()
+    if error is not None and leave.give_up_after is not None and failing_for >= leave.give_up_after:
+        raise DatabaseUnavailable(f"gave up after {failing_for:.0f} s: {error}; nothing is lost, run again to go on")
 
 
 def _check_provider(worker: Worker, leave: Leave, left: Outstanding) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ledger.crash_points import obey
 from ledger.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ def provider(name: str, settings: Any) -> BatchProvider:
     _known(name)
     from scheduler.providers.anthropic import AnthropicBatches
 
-    return AnthropicBatches(settings)
+    batches = AnthropicBatches(settings)
+    if not obey():
+        return batches
+    from scheduler.crash_points import with_crash_points
+
+    return with_crash_points(batches)
 
 
 def _known(name: str) -> None:

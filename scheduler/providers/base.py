@@ -133,13 +133,13 @@ class ItemResult(msgspec.Struct, frozen=True, kw_only=True):
     retryable: bool = False
 
 
-# How a create can fail. Credentials, addresses and whatever else concerns no item raise
+# How a create or a call can fail. Credentials, addresses and whatever else concerns no item raise
 # ledger.errors.ProviderRefused (401, 402, 403, 404, a 400 that speaks of no item); a connection that was never made
-# raises ledger.errors.ProviderUnreachable: both leave no batch behind.
+# raises ledger.errors.ProviderUnreachable: both leave nothing behind.
 
 
 class CreateOutcome(Exception):
-    """Root of the ways a create can end without a batch in hand."""
+    """Root of the ways a create can end without a batch in hand, and a call without an answer."""
 
 
 class CapacityRefused(CreateOutcome):
@@ -159,7 +159,10 @@ class InvalidBatch(CreateOutcome):
 
 
 class SubmissionUncertain(CreateOutcome):
-    """Anything else (timeout, reset, 408, 409, 5xx): a batch may exist. Only the provider's list can tell."""
+    """Anything else (timeout, reset, 408, 409, 5xx): a batch may exist, and only the provider's list can tell.
+
+    Of a call: it may have been answered and billed, and nobody can tell.
+    """
 
 
 class ResultsUnavailable(Exception):
@@ -203,6 +206,17 @@ class BatchProvider(Protocol):
         `BatchItem.size`. `before_send` runs immediately before the first byte of the body leaves (not at all if
         no connection was made) and may raise to stop it. What it or `items` raises comes out as it is, and no
         batch was made. Else raises a `CreateOutcome`, `ProviderRefused` or `ProviderUnreachable`.
+        """
+        ...
+
+    def call(
+        self, params: bytes, *, api_version: str, betas: tuple[str, ...], before_send: Callable[[], None]
+    ) -> ItemResult:
+        """One standard request, in one attempt that is never repeated here. Params are those of a batch item.
+
+        Returns the answer as a batch would have (its `body` in the same shape, its `custom_id` of no meaning):
+        `succeeded`, or `errored` where the provider refuses these params. `before_send` as for `create`. Else
+        raises `CapacityRefused`, `SubmissionUncertain`, `ProviderRefused` or `ProviderUnreachable`.
         """
         ...
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from random import Random
 from typing import Literal
 
+from ledger.clock import Clock
 from ledger.errors import ProviderRefused, ProviderUnreachable
 from scheduler.providers.base import (
     Account,
@@ -22,8 +25,8 @@ from scheduler.providers.base import (
     ItemResult,
     ProviderLimits,
     ResultsUnavailable,
+    SubmissionUncertain,
 )
-from tests.support.manual_clock import ManualClock
 
 MODEL = "claude-sonnet-4-5"
 INPUT_PICO, OUTPUT_PICO = 1_500_000, 7_500_000
@@ -37,6 +40,8 @@ Fate = Literal[
 ]
 """How an item ends. The last four answer; what they used cannot be read, or was used by a model without a price."""
 
+_SILENT = (ProviderUnreachable, SubmissionUncertain)
+
 ANSWERED: tuple[Fate, ...] = ("succeeded", "no_usage", "odd_usage", "torn_usage", "other_model")
 
 
@@ -45,7 +50,9 @@ class Turn:
     """How one call goes. `hook` runs first; `refuse` is raised instead of doing anything.
 
     `late` runs after it was done, before the answer is there; `lose` is raised in the place of the answer.
-    `mangle` rewrites the lines of a results call; an exception among them is raised in its place.
+    `mangle` rewrites the lines of a results call; an exception among them is raised in its place. `restate` rewrites
+    the status that any other call answers with. Of a create: `gap` runs between the last check and the send;
+    `copies` are made of the one POST, `commit_after` so many seconds after it (None: at once).
     """
 
     hook: Callable[[], object] | None = None
@@ -53,6 +60,10 @@ class Turn:
     late: Callable[[], object] | None = None
     lose: Exception | None = None
     mangle: Callable[[list[ItemResult]], Iterable[ItemResult | Exception]] | None = None
+    restate: Callable[[BatchStatus], BatchStatus] = lambda status: status
+    gap: Callable[[], object] = lambda: None
+    copies: int = 1
+    commit_after: float | None = None
 
 
 @dataclass
@@ -67,20 +78,29 @@ class HeldBatch:
     created_at: datetime
     ends_at: datetime
     canceled: bool = False
+    deleted: bool = False
     fates: list[Fate] = field(default_factory=list)
+    billed: dict[str, int] = field(default_factory=dict)
+    """What each answered item of ours costs, in pico-USD, by its id."""
+
+    @property
+    def strange(self) -> bool:
+        """Whether somebody else made it."""
+        return any(b'"theirs"' in item.params for item in self.items)
 
 
 class FakeProvider:
     """`BatchProvider` without a network. Everything else that it holds is open to the test.
 
     `fates` gives the fates of params in order of their attempts, then success. `poison` holds params that no
-    batch may contain. `batch_seconds`, `visible_after` and `results_after` are seconds of `clock`. `chance` says
-    how a call goes for which nothing is planned.
+    batch may contain. `batch_seconds`, `visible_after` and `results_after` are seconds of `clock`, the provider's
+    own. `chance` says how a call goes for which nothing is planned. `posts` counts what was sent by nonce, whatever
+    came of it; `bill` is what can be priced from the answers, `HeldBatch.billed` and `standard` all there is to pay.
     """
 
     name = "anthropic"
 
-    def __init__(self, clock: ManualClock, *, batch_seconds: float = 10.0, seed: int = 0) -> None:
+    def __init__(self, clock: Clock, *, batch_seconds: float = 10.0, seed: int = 0) -> None:
         self.clock = clock
         self.limits = ProviderLimits(max_items=2_000, max_bytes=1_000_000, results_kept_seconds=29 * 86_400)
         self.batch_seconds = batch_seconds
@@ -94,7 +114,11 @@ class FakeProvider:
         self.batches: list[HeldBatch] = []
         self.calls: Counter[str] = Counter()
         self.params_taken: Counter[bytes] = Counter()
-        self.bill_pico = 0
+        self.posts: Counter[str] = Counter()
+        self.standard: list[tuple[bytes, Fate]] = []
+        """Standard calls that were answered: params and fate."""
+        self._heard: datetime | None = None
+        self._coming: list[tuple[datetime, Callable[[datetime], HeldBatch]]] = []
         self._turns: defaultdict[str, deque[Turn]] = defaultdict(deque)
         self._random = Random(seed)
         self._lock = threading.RLock()
@@ -105,10 +129,12 @@ class FakeProvider:
         """The next calls of that name go like this; an exception alone is a refusal."""
         self._turns[call] += [turn if isinstance(turn, Turn) else Turn(refuse=turn) for turn in turns]
 
-    def hold(self, items: Iterable[BatchItem], account: Account | None = None) -> HeldBatch:
-        """A batch, made now, whoever made it."""
+    def hold(
+        self, items: Iterable[BatchItem], account: Account | None = None, made_at: datetime | None = None
+    ) -> HeldBatch:
+        """A batch, made now unless `made_at` says otherwise, whoever made it."""
         with self._lock:
-            now = self.clock.now()
+            now = made_at or self.clock.now()
             made = HeldBatch(
                 id=f"msgbatch_{len(self.batches):04d}",
                 account=account or self.account_in_use,
@@ -121,20 +147,43 @@ class FakeProvider:
             self.batches.append(made)
             return made
 
-    def stranger(self, count: int) -> HeldBatch:
+    def stranger(self, count: int, nonce: str = "theirs") -> HeldBatch:
         """A batch of somebody else who uses the same account."""
-        return self.hold(BatchItem(f"theirs-{index}", b'{"theirs":true}') for index in range(count))
+        return self.hold(BatchItem(f"{nonce}-{index}", b'{"theirs":true}') for index in range(count))
 
     def bill(self) -> int:
-        """What all ended batches cost so far, in pico-USD."""
+        """What all ended batches and calls cost so far, in pico-USD, as far as their answers can be priced."""
+        self.settle()
+        total = sum(2 * cost_of(params) for params, fate in self.standard if fate == "succeeded")
+        for held in self.batches:
+            fates = zip(held.items, held.fates, strict=False)
+            total += sum(held.billed.get(item.custom_id, 0) for item, fate in fates if fate == "succeeded")
+        return total
+
+    def session(self, account: Account = OURS) -> FakeProvider:
+        """Another client of the same provider: with an account, and a last answer, of its own."""
+        other = copy.copy(self)
+        other.account_in_use, other._heard = account, None
+        return other
+
+    def settle(self) -> None:
+        """Let everything happen that is due: batches that come late, and those that end."""
+        now = self.clock.now()
+        with self._lock:
+            due = [one for one in self._coming if one[0] <= now]
+            for one in due:
+                self._coming.remove(one)
+                one[1](one[0])
         for held in self.batches:
             self._process(held)
-        return self.bill_pico
 
     # --- BatchProvider -----------------------------------------------------------------------------------------
 
     def account(self) -> Account:
         return self.account_in_use
+
+    def provider_time(self) -> datetime | None:
+        return self._heard
 
     def newest_batch_id(self) -> str | None:
         with self._turn("newest_batch_id"):
@@ -155,35 +204,59 @@ class FakeProvider:
             if isinstance(turn.refuse, ProviderUnreachable):
                 raise turn.refuse
             before_send()
+            turn.gap()
             sent = list(items())
             assert (len(sent), sum(item.size for item in sent)) == (count, size)
+            self.posts[sent[0].custom_id.rpartition("-")[0]] += 1
+            make = partial(self._make, sent, api_version, betas, self.account_in_use)
+            if turn.commit_after is not None:
+                at = self.clock.now() + timedelta(seconds=turn.commit_after)
+                self._coming += [(at, make)] * turn.copies
             if turn.refuse is not None:
                 raise turn.refuse
             if self.most_bytes is not None and size > self.most_bytes:
                 raise BatchTooLarge("413: the batch is too large")
             if self.poison & {item.params for item in sent}:
                 raise InvalidBatch("400: one of the items is not valid")
-            made = self.hold(sent)
-            made.api_version, made.betas = api_version, betas
-            self.params_taken.update(item.params for item in sent)
-            return self._status(made)
+            made = [make(self.clock.now()) for _ in range(turn.copies)]
+            return self._status(made[-1])
+
+    def call(
+        self, params: bytes, *, api_version: str, betas: tuple[str, ...], before_send: Callable[[], None]
+    ) -> ItemResult:
+        with self._turn("call", delayed=ProviderUnreachable) as turn:
+            if isinstance(turn.refuse, ProviderUnreachable):
+                raise turn.refuse
+            before_send()
+            turn.gap()
+            if turn.refuse is not None:
+                raise turn.refuse
+            waiting = self.fates[params]
+            fate: Fate = waiting.popleft() if waiting else "succeeded"
+            if fate in ("canceled", "expired"):
+                fate = "overloaded"
+            if fate in ANSWERED:
+                self.standard.append((params, fate))
+            return self._line(BatchItem("call", params), fate)
 
     def retrieve(self, batch_id: str) -> BatchStatus:
-        with self._turn("retrieve"):
-            return self._status(self._find(batch_id))
+        with self._turn("retrieve") as turn:
+            return turn.restate(self._status(self._find(batch_id)))
 
     def list_newer(self, than: str | None) -> Iterator[BatchStatus]:
-        with self._turn("list_newer"):
+        with self._turn("list_newer") as turn:
             seen = self._visible()
             ids = [held.id for held in seen]
             start = ids.index(than) + 1 if than in ids else 0
-            return iter([self._status(held) for held in reversed(seen[start:])])
+            return iter([turn.restate(self._status(held)) for held in reversed(seen[start:])])
 
     def results(self, batch_id: str) -> Iterator[ItemResult]:
         with self._turn("results") as turn:
             held = self._find(batch_id)
             if self.clock.now() < held.ends_at + timedelta(seconds=self.results_after):
                 raise ResultsUnavailable("the results are not there yet")
+            if self.clock.now() >= held.created_at + timedelta(seconds=self.limits.results_kept_seconds):
+                raise ResultsUnavailable("404: the results are no longer kept")
             self._process(held)
             lines = [self._line(item, fate) for item, fate in zip(held.items, held.fates, strict=True)]
             self._random.shuffle(lines)
@@ -206,11 +279,26 @@ class FakeProvider:
         with self._lock:
             self.calls[call] += 1
             turn = self._turns[call].popleft() if self._turns[call] else self.chance(call)
-        return _Playing(turn, raise_at_once=delayed is None)
+        if self._coming:
+            self.settle()
+        return _Playing(turn, raise_at_once=delayed is None, answered=self._answered)
+
+    def _answered(self) -> None:
+        """An answer leaves, with the time on it, in whole seconds."""
+        self._heard = self.clock.now().replace(microsecond=0)
+
+    def _make(
+        self, sent: list[BatchItem], api_version: str, betas: tuple[str, ...], account: Account, at: datetime
+    ) -> HeldBatch:
+        made = self.hold(sent, account, at)
+        made.api_version, made.betas = api_version, betas
+        self.params_taken.update(item.params for item in sent)
+        return made
 
     def _visible(self) -> list[HeldBatch]:
         since = self.clock.now() - timedelta(seconds=self.visible_after)
-        return [one for one in self.batches if one.account == self.account_in_use and one.created_at <= since]
+        ours = [one for one in self.batches if one.account == self.account_in_use and not one.deleted]
+        return [one for one in ours if one.created_at <= since]
 
     def _find(self, batch_id: str) -> HeldBatch:
         for held in self._visible():
@@ -227,9 +315,8 @@ class FakeProvider:
                 waiting = self.fates[item.params]
                 fate: Fate = "canceled" if held.canceled else waiting.popleft() if waiting else "succeeded"
                 held.fates.append(fate)
-                if fate == "succeeded" and b'"theirs"' not in item.params:
-                    tokens = usage_of(item.params)
-                    self.bill_pico += tokens["input_tokens"] * INPUT_PICO + tokens["output_tokens"] * OUTPUT_PICO
+                if fate in ANSWERED and not held.strange:
+                    held.billed[item.custom_id] = cost_of(item.params)
 
     def _status(self, held: HeldBatch) -> BatchStatus:
         self._process(held)
@@ -278,8 +365,9 @@ class FakeProvider:
 class _Playing:
     """One turn, played around the body of a call."""
 
-    def __init__(self, turn: Turn, *, raise_at_once: bool) -> None:
+    def __init__(self, turn: Turn, *, raise_at_once: bool, answered: Callable[[], None]) -> None:
         self._turn = turn
+        self._answered = answered
         self._raise_at_once = raise_at_once
 
     def __enter__(self) -> Turn:
@@ -290,6 +378,8 @@ class _Playing:
         return self._turn
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._turn.lose is None and (kind is None or not issubclass(kind, _SILENT)):
+            self._answered()
         if kind is None and self._turn.late is not None:
             self._turn.late()
         if kind is None and self._turn.lose is not None:
@@ -299,6 +389,12 @@ class _Playing:
 def usage_of(params: bytes) -> dict[str, int]:
     """Tokens that follow from the params alone."""
     return {"input_tokens": len(params), "output_tokens": sha256(params).digest()[0] + 1}
+
+
+def cost_of(params: bytes) -> int:
+    """What an answer to the params costs in a batch, in pico-USD; a standard call costs twice that."""
+    tokens = usage_of(params)
+    return tokens["input_tokens"] * INPUT_PICO + tokens["output_tokens"] * OUTPUT_PICO
 
 
 def _play(lines: Iterable[ItemResult | Exception]) -> Iterator[ItemResult]:

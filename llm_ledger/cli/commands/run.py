@@ -30,7 +30,7 @@ def run(
     """
     from ledger import Ledger
     from llm_ledger.cli.account_of_run import RunAccount
-    from llm_ledger.cli.running import Leave, stop_on_signals, work
+    from llm_ledger.cli.running import Leave, insisting, stop_on_signals, work
     from scheduler import Context, SchedulerSettings, providers
 
     settings = SchedulerSettings.from_env()
@@ -43,8 +43,9 @@ def run(
             account = RunAccount(ledger)
             policy = settings.policy()
             context = Context(ledger=ledger, provider=provider, policy=lambda: policy)
-            work(context, stop, Leave(until_idle=until_idle, give_up_after=give_up_after))
-            document = account.close()
+            leave = Leave(until_idle=until_idle, give_up_after=give_up_after)
+            work(context, stop, leave)
+            document = insisting(account.close, ledger, stop, leave)
     if not stop.is_set():
         say(account.sentence(document))
     if json:

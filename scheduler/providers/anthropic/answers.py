@@ -14,15 +14,24 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from ledger.errors import ProviderError, ProviderRefused, ProviderUnreachable
+from scheduler.providers.anthropic.results import refused_result
 from scheduler.providers.base import (
     BatchTooLarge,
     CapacityRefused,
     CreateOutcome,
     InvalidBatch,
+    ItemResult,
     SubmissionUncertain,
 )
 
-__all__ = ["Answer", "answered_at", "creation_refused", "read_refused", "retry_after"]
+__all__ = [
+    "Answer",
+    "answered_at",
+    "call_refused",
+    "creation_refused",
+    "read_refused",
+    "retry_after",
+]
 
 _MESSAGE_CHARACTERS = 300
 
@@ -36,6 +45,7 @@ _ADVICE = {
 # credit balance or an unknown beta is a 400 as well, and would be one for every half.
 _SPEAKS_OF_ITEMS = re.compile(r"\brequests\s*[.:\[]|\bcustom_ids?\b|\bparams\b|\bJSON\b", re.IGNORECASE)
 _PASSING = frozenset({408, 409, 425, 429})
+_SPEAKS_OF_MONEY = re.compile(r"\bcredit balance\b|\bbilling\b", re.IGNORECASE)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -54,6 +64,14 @@ class Answer(msgspec.Struct, frozen=True):
         return f"{said} ({label})" if said else f"({label})"
 
 
+class ParamsRefused(Exception):
+    """A standard call was refused for what it asks for; `result` says so as a batch would have."""
+
+    def __init__(self, result: ItemResult) -> None:
+        super().__init__(result.error_message)
+        self.result = result
+
+
 def creation_refused(answer: Answer) -> CreateOutcome | ProviderError:
     """How an attempt to make a batch ended. What does not plainly say "no batch" is uncertain."""
     match answer.status:
@@ -70,6 +88,23 @@ def creation_refused(answer: Answer) -> CreateOutcome | ProviderError:
             return _refused(answer)
         case _:
             return SubmissionUncertain(f"the answer does not tell whether a batch was made: {answer}")
+
+
+def call_refused(answer: Answer) -> Exception:
+    """How a standard call ended. What does not plainly say "not done" is uncertain.
+
+    Params are refused by who knows the API's error types, and not where it is the account that has no money left.
+    """
+    named = bool(answer.kind) or answer.status == 413
+    match answer.status:
+        case 429 | 529:
+            return CapacityRefused(f"no capacity now: {answer}", retry_after(answer.headers))
+        case 400 | 404 | 413 | 422 if named and not _SPEAKS_OF_MONEY.search(answer.message):
+            return ParamsRefused(refused_result(answer.kind or "request_too_large", answer.message))
+        case status if 300 <= status < 500 and status not in _PASSING:
+            return _refused(answer)
+        case _:
+            return SubmissionUncertain(f"the answer does not tell whether the call was made: {answer}")
 
 
 def read_refused(answer: Answer) -> ProviderError:

@@ -1,4 +1,4 @@
-"""The body of a batch creation, framed around the caller's own bytes and never held in memory whole."""
+"""The body of a POST that is made once: framed around the caller's own bytes, and never held in memory whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from scheduler.providers.base import BatchItem
 
-__all__ = ["BatchBody", "framed_size"]
+__all__ = ["BatchBody", "CallBody", "SentOnce", "framed_size"]
 
 _HEAD = b'{"requests":['
 _ITEM = b'{"custom_id":"%b","params":%b}'
@@ -22,23 +22,17 @@ def framed_size(size: int, count: int) -> int:
     return len(_HEAD) + size + count * _ITEM_FRAME + max(count - 1, 0) + len(_TAIL)
 
 
-class BatchBody:
-    """Chunks of a body whose length is announced beforehand, so that a body cut short is never a batch.
+class SentOnce:
+    """Chunks of a body whose length is announced beforehand, so that a body cut short does nothing.
 
     `before_send` runs when the first chunk is asked for: the connection stands then, and no byte of the body has
-    left. `started` tells that it was asked for; `failure` is what `before_send` or `items` raised. The last
-    bytes are withheld unless the items came out as announced, and after any failure: the server, still waiting
-    for the rest, cannot have made a batch.
+    left. `started` tells that it was asked for; `failure` is what `before_send` or making the chunks raised. Then
+    the last bytes are withheld: the server, still waiting for the rest, cannot have done anything.
     """
 
-    def __init__(
-        self, items: Callable[[], Iterable[BatchItem]], size: int, count: int, before_send: Callable[[], None]
-    ) -> None:
-        self._items = items
-        self._size = size
-        self._count = count
+    def __init__(self, length: int, before_send: Callable[[], None]) -> None:
         self._before_send = before_send
-        self.length = framed_size(size, count)
+        self.length = length
         self.started = False
         self.failure: Exception | None = None
 
@@ -50,6 +44,32 @@ class BatchBody:
         except Exception as error:
             self.failure = error
             raise
+
+    def _chunks(self) -> Iterator[bytes]:
+        raise NotImplementedError
+
+
+class CallBody(SentOnce):
+    """The params of a standard call."""
+
+    def __init__(self, params: bytes, before_send: Callable[[], None]) -> None:
+        super().__init__(len(params), before_send)
+        self._params = params
+
+    def _chunks(self) -> Iterator[bytes]:
+        yield self._params
+
+
+class BatchBody(SentOnce):
+    """The body of a batch creation. Its last bytes are withheld, too, unless the items came out as announced."""
+
+    def __init__(
+        self, items: Callable[[], Iterable[BatchItem]], size: int, count: int, before_send: Callable[[], None]
+    ) -> None:
+        super().__init__(framed_size(size, count), before_send)
+        self._items = items
+        self._size = size
+        self._count = count
 
     def _chunks(self) -> Iterator[bytes]:
         size = count = 0

@@ -16,10 +16,17 @@ from urllib.parse import quote
 import msgspec
 
 from ledger.errors import ProviderRefused, ProviderUnreachable
-from scheduler.providers.anthropic.answers import Answer, answered_at, creation_refused, read_refused
-from scheduler.providers.anthropic.body import BatchBody
+from scheduler.providers.anthropic.answers import (
+    Answer,
+    ParamsRefused,
+    answered_at,
+    call_refused,
+    creation_refused,
+    read_refused,
+)
+from scheduler.providers.anthropic.body import BatchBody, CallBody, SentOnce
 from scheduler.providers.anthropic.limits import LIMITS, NAME
-from scheduler.providers.anthropic.results import parse_result, split_lines
+from scheduler.providers.anthropic.results import called_result, parse_result, split_lines
 from scheduler.providers.anthropic.settings import AnthropicSettings
 from scheduler.providers.anthropic.status import Page, parse_batch, parse_page
 from scheduler.providers.base import (
@@ -38,7 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AnthropicBatches"]
 
-_BATCHES = "/v1/messages/batches"
+_MESSAGES = "/v1/messages"
+_BATCHES = f"{_MESSAGES}/batches"
 _PAGE_ITEMS = 100
 _CONNECT_SECONDS = 5.0
 _WORKSPACE_HEADER = "anthropic-workspace-id"
@@ -94,32 +102,18 @@ class AnthropicBatches:
         Until the body is asked for nothing can have been made (`ProviderUnreachable`), and neither by a body
         that `items` or `before_send` cut short. From then on only an answer that plainly says so excludes a batch.
         """
-        import httpx2
-        from anthropic import APIStatusError
-
         body = BatchBody(items, size, count, before_send)
-        headers = {"anthropic-version": api_version, "content-length": str(body.length)}
-        if betas:
-            headers["anthropic-beta"] = ",".join(betas)
-        client = self._connect(retries=0)
+        return self._post(_BATCHES, body, api_version, betas, creation_refused, parse_batch)
+
+    def call(
+        self, params: bytes, *, api_version: str, betas: tuple[str, ...], before_send: Callable[[], None]
+    ) -> ItemResult:
+        """One POST, never repeated and never redirected, on a connection of its own; see `create`."""
+        body = CallBody(params, before_send)
         try:
-            response = client.post(
-                _BATCHES,
-                content=body,
-                cast_to=httpx2.Response,
-                options={"headers": headers, "follow_redirects": False},
-            )
-            return parse_batch(self._listen(response).content)
-        except APIStatusError as error:
-            raise creation_refused(self._answer(error)) from error
-        except Exception as error:
-            if body.failure is not None:
-                raise body.failure from None
-            if not body.started:
-                raise self._unreachable(error) from error
-            raise SubmissionUncertain(f"the submission broke off: {self._say(error)}") from error
-        finally:
-            client.close()
+            return self._post(_MESSAGES, body, api_version, betas, call_refused, called_result)
+        except ParamsRefused as refusal:
+            return refusal.result
 
     def retrieve(self, batch_id: str) -> BatchStatus:
         return self._get(_batch_path(batch_id), parse_batch, {})
@@ -166,6 +160,41 @@ class AnthropicBatches:
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
+            client.close()
+
+    def _post(
+        self,
+        path: str,
+        body: SentOnce,
+        api_version: str,
+        betas: tuple[str, ...],
+        refused: Callable[[Answer], Exception],
+        parse: Callable[[bytes], _Parsed],
+    ) -> _Parsed:
+        import httpx2
+        from anthropic import APIStatusError
+
+        headers = {"anthropic-version": api_version, "content-length": str(body.length)}
+        if betas:
+            headers["anthropic-beta"] = ",".join(betas)
+        client = self._connect(retries=0)
+        try:
+            response = client.post(
+                path,
+                content=body,
+                cast_to=httpx2.Response,
+                options={"headers": headers, "follow_redirects": False},
+            )
+            return parse(self._listen(response).content)
+        except APIStatusError as error:
+            raise refused(self._answer(error)) from error
+        except Exception as error:
+            if body.failure is not None:
+                raise body.failure from None
+            if not body.started:
+                raise self._unreachable(error) from error
+            raise SubmissionUncertain(f"the submission broke off: {self._say(error)}") from error
+        finally:
             client.close()
 
     def _results_stream(self, batch_id: str) -> httpx2.Response:

@@ -13,7 +13,7 @@ import msgspec
 
 from scheduler.providers.base import ItemResult, ResultsUnavailable
 
-__all__ = ["MAX_LINE_BYTES", "parse_result", "split_lines"]
+__all__ = ["MAX_LINE_BYTES", "called_result", "parse_result", "refused_result", "split_lines"]
 
 MAX_LINE_BYTES = 128 * 1024 * 1024
 _QUOTED_CHARACTERS = 80
@@ -72,6 +72,23 @@ def parse_result(line: bytes) -> ItemResult:
         return _item(outer.custom_id, bytes(outer.result), result)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ResultsUnavailable(f"a line of the results is unreadable ({_reason(error)}): {_quote(line)}") from error
+
+
+def called_result(message: bytes) -> ItemResult:
+    """The answer to a standard call, as the result that a batch would have had. `msgspec.MsgspecError` if it is none.
+
+    Byte for byte, but on one line, as every result is.
+    """
+    one_line = msgspec.json.format(message, indent=-1) if b"\n" in message else message
+    body = b'{"type":"succeeded","message":%b}' % one_line
+    return _item("", body, _RESULT.decode(body))
+
+
+def refused_result(kind: str, message: str) -> ItemResult:
+    """The refusal of a standard call, likewise."""
+    error = {"type": "error", "error": {"type": kind, "message": message}}
+    body = msgspec.json.encode({"type": "errored", "error": error})
+    return _item("", body, _RESULT.decode(body))
 
 
 def split_lines(chunks: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[bytes]:

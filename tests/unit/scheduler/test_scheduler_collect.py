@@ -11,6 +11,7 @@ import pytest
 
 from ledger.errors import ProviderRefused, ProviderUnreachable
 from ledger.events import (
+    BatchCounts,
     BatchPolled,
     BatchResultsCollected,
     CacheUsageRecorded,
@@ -64,7 +65,8 @@ def test_each_success_is_recorded_with_its_body_and_its_usage(world: World) -> N
     assert {(data.role, data.processing, data.provider) for data in usage} == {("result", "batch", "anthropic")}
     assert {data.billed_at for data in usage} == {world.provider.batches[0].created_at}
     assert [data.stop_reason for data in world.recorded(RequestSucceeded)] == ["end_turn"] * 3
-    assert world.recorded(BatchResultsCollected) == [BatchResultsCollected(lines=3)]
+    assert world.recorded(BatchResultsCollected) == [BatchResultsCollected(lines=3, counts=BatchCounts(succeeded=3))]
+    assert world.batch().note is None
     assert (world.batch().status, world.batch().settled) == ("collected", 3)
     world.check()
 
@@ -134,11 +136,13 @@ def test_a_file_that_ends_early_is_read_again(new_world: Callable[..., World], k
     assert world.worker.advance()
     assert world.statuses().count("succeeded") == kept
     assert world.batch().status == "ended"
-    assert world.batch().note == f"the results file ended early: {20 - kept} items are missing"
+    assert (world.batch().note or "").startswith(f"the results file ended early: {20 - kept} items are missing (")
     world.run()
     assert len(world.recorded(RequestSucceeded)) == len(world.recorded(CacheUsageRecorded)) == 20
     assert world.batch().settled == 20
-    assert world.recorded(BatchResultsCollected) == [BatchResultsCollected(lines=20)]
+    assert world.recorded(BatchResultsCollected) == [
+        BatchResultsCollected(lines=20, counts=BatchCounts(succeeded=20))
+    ]
 
 
 def test_a_file_may_end_early_at_every_line_in_turn(new_world: Callable[..., World]) -> None:
@@ -205,7 +209,10 @@ def test_lines_of_others_and_repeated_lines_are_counted_and_otherwise_ignored(wo
     ended(world, 4)
     world.provider.plan("results", Turn(mangle=strange))
     world.run()
-    assert world.recorded(BatchResultsCollected) == [BatchResultsCollected(lines=14, foreign=5, repeated=5)]
+    assert world.recorded(BatchResultsCollected) == [
+        BatchResultsCollected(lines=14, foreign=5, repeated=5, counts=BatchCounts(succeeded=4))
+    ]
+    assert world.batch().note == "5 lines are not of this batch; 5 lines stand there again"
     assert world.statuses() == ["succeeded"] * 4
     assert len(world.recorded(CacheUsageRecorded)) == 4
     world.check()
@@ -216,7 +223,9 @@ def test_a_repeated_line_in_a_later_page_is_a_repeated_line_too(new_world: Calla
     ended(world, 510)
     world.provider.plan("results", Turn(mangle=lambda lines: [*lines, *lines]))
     world.run()
-    assert world.recorded(BatchResultsCollected) == [BatchResultsCollected(lines=1_020, repeated=510)]
+    assert world.recorded(BatchResultsCollected) == [
+        BatchResultsCollected(lines=1_020, repeated=510, counts=BatchCounts(succeeded=510))
+    ]
     world.check()
 
 

@@ -6,10 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
 from ledger.clock import SystemClock
+from ledger.errors import DatabaseUnavailable
 from ledger.queries import outstanding
 from scheduler import Loop
 from tests.support.fake_provider import Turn
@@ -97,6 +99,59 @@ def test_what_fails_outside_of_a_step_is_said_once_and_tried_again(
         wait(lambda: bool(world.batches()) and world.batch().status == "in_progress")
         wait(lambda: world.worker.mishaps.errors == {})
     assert sorted(caplog.messages) == [f"{name} failed; tried again every 10 s" for name in ("advance", "plan")]
+
+
+def test_a_database_that_is_gone_is_waited_for_and_no_mishap(
+    shared_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = shared_world
+    gone = threading.Event()
+    gone.set()
+
+    def failing(act: Callable[[], int]) -> Callable[[], int]:
+        def call() -> int:
+            if gone.is_set():
+                raise DatabaseUnavailable("locked")
+            return act()
+
+        return call
+
+    world.worker.plan = failing(world.worker.plan)  # type: ignore[method-assign]
+    world.worker.advance = failing(world.worker.advance)  # type: ignore[method-assign,assignment]
+    world.submit(4)
+    with caplog.at_level(logging.INFO, "scheduler"), Loop(world.worker, hands=2, tick_seconds=0.01):
+        wait(lambda: world.worker.outage.error is not None)
+        world.clock.advance(60)
+        gone.clear()
+        wait(lambda: done(world))
+        wait(lambda: world.worker.outage.error is None)
+    assert world.worker.mishaps.errors == {}
+    assert [message.partition(":")[0].partition(",")[0] for message in caplog.messages] == [
+        "the ledger's database cannot be used now",
+        "the ledger's database can be used again",
+    ]
+    world.check()
+
+
+def test_a_wall_clock_that_is_set_back_does_not_stop_it(shared_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """APScheduler's own clock, by which it wakes its jobs, not that of the ledger."""
+    looks: list[float] = []
+    shared_world.worker.plan = lambda: looks.append(0.0) or 1  # type: ignore[method-assign,func-returns-value]
+
+    class SetBack(datetime):
+        by = timedelta()
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - cls.by
+
+    monkeypatch.setattr("scheduler.loop.datetime", SetBack)
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", SetBack)
+    with Loop(shared_world.worker, tick_seconds=0.01):
+        wait(lambda: len(looks) > 3)
+        SetBack.by = timedelta(days=40)
+        so_far = len(looks)
+        wait(lambda: len(looks) > so_far + 3)
 
 
 def test_it_is_a_context_manager_that_stops_on_errors(shared_world: World) -> None:

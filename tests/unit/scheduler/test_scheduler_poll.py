@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.errors import ProviderRefused, ProviderUnreachable
-from ledger.events import BatchCounts, BatchEnded, BatchPolled
+from ledger.events import BatchCancelRequested, BatchCounts, BatchEnded, BatchPolled
+from scheduler.context import batch_event
 from scheduler.providers.base import BatchStatus
-from tests.support.fake_provider import OTHERS, OURS
+from tests.support.fake_provider import OTHERS, OURS, Turn
 from tests.support.world import World
 
 
@@ -116,3 +118,79 @@ def test_another_account_is_not_asked(world: World) -> None:
     world.provider.account_in_use = OURS
     world.run()
     assert world.statuses() == ["succeeded"]
+
+
+def test_the_providers_clock_goes_on_record(world: World) -> None:
+    world.send()
+    world.clock.advance(5)
+    assert world.worker.advance()
+    (data,) = world.recorded(BatchPolled)
+    assert data.provider_time == world.clock.now()
+
+
+def cancel_requested(world: World) -> None:
+    """On record; the provider was not told."""
+    data = BatchCancelRequested(reason="by hand")
+    world.ledger.append([batch_event(world.context(), world.batch(), data)])
+
+
+def test_a_batch_that_is_to_stop_and_works_on_is_told_so_again(world: World) -> None:
+    world.provider.batch_seconds = 600.0
+    world.send(2)
+    cancel_requested(world)
+    world.provider.plan("cancel", ProviderUnreachable("no connection"))
+    assert world.worker.advance()
+    assert world.batch().status == "canceling"
+    assert world.batch().note == "no connection"
+    world.run(seconds=60)
+    assert world.statuses() == ["canceled"] * 2
+    assert world.provider.calls["cancel"] == 2
+    world.check()
+
+
+def test_one_that_is_stopping_already_is_not_told_again(world: World) -> None:
+    world.provider.batch_seconds = 600.0
+    world.send(2)
+    cancel_requested(world)
+    stopping = Turn(restate=lambda status: msgspec.structs.replace(status, state="canceling"))
+    world.provider.plan("retrieve", stopping)
+    assert world.worker.advance()
+    assert world.provider.calls["cancel"] == 0
+
+
+def test_one_that_ends_before_it_is_told_is_collected(world: World) -> None:
+    world.provider.batch_seconds = 20.0
+    world.send(2)
+    cancel_requested(world)
+    refused = ProviderRefused("400: it has ended", status=400, kind="invalid_request_error")
+    world.provider.plan("cancel", *[refused] * 20)
+    assert world.worker.advance()
+    assert world.batch().note == "it could not be canceled: 400: it has ended"
+    assert world.worker.health.error is None
+    world.run()
+    assert world.statuses() == ["succeeded"] * 2
+    world.check()
+
+
+def test_counts_that_change_are_said_and_change_nothing(world: World) -> None:
+    world.send(3)
+    wrong = Turn(restate=lambda status: msgspec.structs.replace(status, processing=5))
+    world.provider.plan("retrieve", wrong)
+    world.clock.advance(2)
+    assert world.worker.advance()
+    assert world.batch().note == "the provider counts 5 items, it was sent 3"
+    world.run()
+    assert world.statuses() == ["succeeded"] * 3
+    assert world.batch().note is None
+    world.check()
+
+
+def test_counts_that_the_results_do_not_bear_out_are_in_the_note_of_the_batch(world: World) -> None:
+    world.send(3)
+    wrong = Turn(restate=lambda status: msgspec.structs.replace(status, succeeded=1, expired=2))
+    world.provider.plan("retrieve", wrong)
+    world.clock.advance(11)
+    world.run()
+    assert world.statuses() == ["succeeded"] * 3
+    assert world.batch().note == "the provider counted 1 succeeded, 2 expired, its results hold 3 succeeded"
+    world.check()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ledger.events import RequestAbandoned, RequestFailed, RequestRetryScheduled
+from scheduler.context import request_event
 from scheduler.retry import retry
 from tests.support.fake_provider import Fate
 from tests.support.interrupted import Interrupted
@@ -25,16 +27,62 @@ def test_a_passing_failure_is_tried_again(world: World, fate: Fate) -> None:
     world.check()
 
 
-@pytest.mark.parametrize(("fate", "kind"), [("overloaded", "overloaded_error"), ("expired", "expired")])
-def test_the_last_attempt_ends_it(world: World, fate: Fate, kind: str) -> None:
+def test_the_last_attempt_ends_it(world: World) -> None:
     bodies = world.submit(2)
-    world.provider.fates[bodies[0]].extend([fate] * 9)
+    world.provider.fates[bodies[0]].extend(["expired"] * 9)
     world.run()
     assert world.statuses() == ["abandoned", "succeeded"]
     (data,) = world.recorded(RequestAbandoned)
     assert data.attempts == 3
-    assert data.reason.startswith(f"{kind}: ")
+    assert data.reason.startswith("expired: ")
     assert world.provider.params_taken[bodies[0]] == 3
+    world.check()
+
+
+def test_an_attempt_that_found_no_capacity_does_not_count(new_world: Callable[..., World]) -> None:
+    world = new_world(max_refusals=4)
+    bodies = world.submit(3)
+    world.provider.fates[bodies[0]].extend(["overloaded"] * 4 + ["expired"] * 2)
+    world.provider.fates[bodies[1]].extend(["expired", "overloaded", "expired", "overloaded", "expired"])
+    world.provider.fates[bodies[2]].extend(["overloaded"] * 99)
+    world.run()
+    assert world.statuses() == ["succeeded", "abandoned", "abandoned"]
+    taken = [world.provider.params_taken[body] for body in bodies]
+    # Seven: four for which there was no room, and three that count.
+    assert taken == [7, 5, 7]
+    first, second = world.recorded(RequestAbandoned)
+    assert first.reason.startswith("expired: ")
+    assert second.reason.startswith("overloaded_error: ")
+    world.check()
+
+
+def test_refusals_before_it_was_opened_by_hand_are_forgotten(new_world: Callable[..., World]) -> None:
+    world = new_world(max_refusals=2)
+    (body,) = world.submit()
+    world.provider.fates[body].extend(["overloaded"] * 99)
+    world.run()
+    assert world.provider.params_taken[body] == 5
+    (row,) = world.requests()
+    again = RequestRetryScheduled(attempt=1, due_at=world.clock.now(), reason="asked for", by_hand=True)
+    world.ledger.append([request_event(world.context(), row, again)])
+    world.run()
+    assert world.provider.params_taken[body] == 10
+
+
+@pytest.mark.parametrize("fate", ["expired", "overloaded"])
+def test_the_last_resort_is_a_standard_call_if_the_policy_says_so(
+    new_world: Callable[..., World], fate: Fate
+) -> None:
+    world = new_world(fallback_to_standard=True, max_refusals=1)
+    (body,) = world.submit()
+    tries = 3 if fate == "expired" else 4
+    world.provider.fates[body].extend([fate] * tries)
+    world.run()
+    assert world.provider.params_taken[body] == tries
+    assert [params for params, _ in world.provider.standard] == [body]
+    last = world.recorded(RequestRetryScheduled)[-1]
+    assert (last.processing, last.attempt) == ("standard", tries + 1)
+    assert world.statuses() == ["succeeded"]
     world.check()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ledger.errors import ConfigurationError
 from scheduler import Policy, SchedulerSettings
+from scheduler.settings import Budget
 
 VARIABLES = {
     "LLM_LEDGER_POLL_MIN_SECONDS": "poll_min_seconds",
@@ -95,6 +96,7 @@ def test_the_policy_follows_the_settings() -> None:
         }
     )
     assert settings.policy() == Policy(
+        call_deadline_seconds=603.0,
         poll_min_seconds=0.5,
         poll_max_seconds=2.0,
         retry_min_seconds=0.5,
@@ -102,4 +104,66 @@ def test_the_policy_follows_the_settings() -> None:
         submit_quiet_seconds=4.0,
         max_requests=5,
         max_age_seconds=6.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("true", True), ("1", True), ("True", True), ("false", False), ("0", False)]
+)
+def test_the_last_resort_is_turned_on_and_off(text: str, meant: bool) -> None:
+    settings = SchedulerSettings.from_env({"LLM_LEDGER_FALLBACK_TO_STANDARD": text})
+    assert settings.policy().fallback_to_standard is meant
+
+
+def test_what_is_neither_on_nor_off() -> None:
+    with pytest.raises(ConfigurationError, match=r"^LLM_LEDGER_FALLBACK_TO_STANDARD=maybe is not true or false$"):
+        SchedulerSettings.from_env({"LLM_LEDGER_FALLBACK_TO_STANDARD": "maybe"})
+
+
+@pytest.mark.parametrize(
+    ("text", "total", "day"),
+    [
+        ("50", 50, None),
+        ("$50.00", 50, None),
+        ("20/day", None, 20),
+        ("20/day,500", 500, 20),
+        (" 500 , 20/day ", 500, 20),
+        ("999999999999", 999_999_999_999, None),
+    ],
+)
+def test_a_budget_in_total_and_per_day(text: str, total: int | None, day: int | None) -> None:
+    policy = SchedulerSettings.from_env({"LLM_LEDGER_BUDGET_USD": text}).policy()
+    assert policy.budget_total == (total and total * 10**12)
+    assert policy.budget_day == (day and day * 10**12)
+
+
+def test_a_budget_is_exact() -> None:
+    assert Budget.parse("0.000000000001") == Budget(total=1)
+    assert Budget.parse("0.1/day") == Budget(day=10**11)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "0/day",
+        "-5",
+        "much",
+        "1e9",
+        "20/month",
+        "20,50",
+        "1/day,2/day",
+        "1,2/day,3",
+        "20/day,",
+        "1,5/day,",
+        "١",
+        "nan",
+    ],
+)
+def test_an_unusable_budget_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(ConfigurationError) as unusable:
+        SchedulerSettings.from_env({"LLM_LEDGER_BUDGET_USD": text})
+    assert str(unusable.value) == (
+        f"LLM_LEDGER_BUDGET_USD={text} is not an amount of USD above 0; "
+        "write 50 in total, 20/day per UTC day, or 20/day,500 for both"
     )

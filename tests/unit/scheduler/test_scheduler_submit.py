@@ -35,6 +35,7 @@ from scheduler.providers.base import (
 from scheduler.submit import submit
 from tests.support.fake_provider import OURS, Turn
 from tests.support.interrupted import Interrupted
+from tests.support.manual_clock import LocalClock
 from tests.support.world import World
 
 REFUSED = ProviderRefused("401: wrong key", status=401, kind="authentication_error")
@@ -52,6 +53,23 @@ def test_the_intent_is_on_record_before_anything_is_sent(world: World) -> None:
     assert intent.newest_before == "msgbatch_0000"
     assert intent.deadline == world.clock.now() + timedelta(seconds=15)
     assert msgspec.json.decode(intent.account, type=Account) == OURS
+
+
+def test_the_intent_tells_the_providers_time_not_ours(world: World) -> None:
+    world.ledger.clock = LocalClock(world.clock, 86_400.0)
+    world.worker = world.another_worker()
+    told = world.clock.now() + timedelta(seconds=10)
+    world.clock.advance(0.7)
+    world.send(2)
+    (intent,) = world.recorded(BatchSubmissionStarted)
+    assert intent.noted_at == told
+
+
+def test_a_batch_that_became_another_one_on_its_way_is_recorded_as_it_is(world: World) -> None:
+    world.provider.plan("create", Turn(restate=lambda status: msgspec.structs.replace(status, processing=1)))
+    world.send(2)
+    assert world.batch().status == "in_progress"
+    assert world.batch().provider_batch_id == "msgbatch_0000"
 
 
 def test_what_is_sent_is_what_was_given_under_ids_of_the_intent(world: World) -> None:
@@ -338,6 +356,27 @@ def test_the_answer_is_no_news_once_the_batch_was_adopted(world: World) -> None:
     assert world.recorded(BatchDuplicateDetected) == []
 
 
+def test_the_answer_counts_though_the_batch_was_given_up_meanwhile(world: World) -> None:
+    other = world.another_worker()
+
+    def give_up() -> None:
+        world.provider.visible_after = 1_000.0
+        world.clock.advance(16)
+        while world.batch().status != "planned":
+            other.advance()
+            world.clock.advance(3)
+        world.provider.visible_after = 0.0
+
+    world.provider.plan("create", Turn(late=give_up))
+    world.send()
+    (data,) = world.recorded(BatchSubmitted)
+    assert (data.provider_batch_id, data.adopted) == ("msgbatch_0000", False)
+    world.run(other)
+    assert world.provider.calls["create"] == 1
+    assert world.provider.calls["cancel"] == 0
+    world.check()
+
+
 def release_and_resend(world: World) -> Callable[[], None]:
     """Another worker finds nothing, waits its time, and sends the batch anew."""
     other = world.another_worker()
@@ -358,10 +397,11 @@ def test_a_twin_is_recorded_and_canceled(world: World) -> None:
     world.provider.plan("create", Turn(late=release_and_resend(world)))
     world.send()
     (twin,) = world.recorded(BatchDuplicateDetected)
-    first, second = world.recorded(BatchSubmissionStarted)
-    assert (twin.provider_batch_id, twin.nonce) == ("msgbatch_0000", first.nonce)
-    assert world.batch().provider_batch_id == "msgbatch_0001"
-    assert world.batch().nonce == second.nonce
+    batch, second = world.batches()
+    assert (twin.provider_batch_id, twin.twin_id) == ("msgbatch_0000", second.id)
+    assert json.loads(batch.nonces) == [twin.nonce, batch.nonce]
+    assert batch.provider_batch_id == "msgbatch_0001"
+    assert (second.twin_of, second.nonce, second.status) == (batch.id, twin.nonce, "canceling")
     assert [held.canceled for held in world.provider.batches] == [True, False]
     world.run()
     assert world.statuses() == ["succeeded"]

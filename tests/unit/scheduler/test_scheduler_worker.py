@@ -10,10 +10,13 @@ from collections import Counter
 
 import pytest
 
-from ledger.errors import DatabaseUnusable, ProviderUnreachable
+from ledger.errors import DatabaseUnusable, ProviderRefused, ProviderUnreachable
 from scheduler import Context, Worker
+from scheduler import worker as worker_module
+from scheduler.budget import ModelUnpriced
 from scheduler.leases import Leases
-from scheduler.providers.base import SubmissionUncertain
+from scheduler.machine import Step
+from scheduler.providers.base import CapacityRefused, SubmissionUncertain
 from tests.support.fake_provider import OTHERS, OURS, Turn
 from tests.support.world import World
 
@@ -303,3 +306,69 @@ def test_many_workers_share_a_ledger(shared_world: World) -> None:
     assert world.statuses() == ["succeeded"] * 24
     assert world.provider.params_taken.total() == 24 + len(bodies[::7])
     world.check()
+
+
+def test_no_capacity_for_new_batches_holds_up_no_batch_that_is_there(world: World) -> None:
+    world.send(4)
+    # More of them than are looked at once.
+    world.submit(72)
+    world.plan()
+    world.provider.plan("create", CapacityRefused("429", retry_after=500.0))
+    while world.worker.advance():
+        pass
+    assert world.provider.calls["create"] == 2
+    world.clock.advance(20)
+    while world.worker.advance():
+        pass
+    assert world.statuses() == ["succeeded"] * 4 + ["batched"] * 72
+    assert world.provider.calls["create"] == 2
+    world.clock.advance(480)
+    world.run()
+    assert world.statuses() == ["succeeded"] * 76
+    world.check()
+
+
+def test_after_the_pause_one_batch_tries_it_for_all(world: World) -> None:
+    world.submit(8)
+    world.plan()
+    world.provider.plan("create", CapacityRefused("429"), CapacityRefused("429"))
+    assert world.worker.advance()
+    assert not world.worker.advance()
+    world.clock.advance(1)
+    assert world.worker.advance()
+    assert not world.worker.advance()
+    assert world.provider.calls["create"] == 2
+
+
+def test_what_could_not_be_read_keeps_nothing_from_being_sent(world: World) -> None:
+    world.send(4)
+    world.provider.plan("retrieve", ProviderRefused("404: not there", status=404, kind="not_found_error"))
+    world.clock.advance(2)
+    assert world.worker.advance()
+    world.submit(4)
+    world.worker.plan()
+    assert world.worker.advance()
+    assert world.provider.calls["create"] == 2
+
+
+def test_what_the_budget_holds_back_rests_until_money_is_freed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_back = {"for": True}
+
+    def no_money(*_: object) -> bool:
+        if held_back["for"]:
+            raise ModelUnpriced(("new",))
+        return True
+
+    monkeypatch.setitem(worker_module._STEPS, Step.SUBMIT, no_money)
+    world.submit(4)
+    world.plan()
+    batch = world.batch()
+    assert world.worker.advance()
+    assert not world.worker.advance()
+    assert world.worker.held.errors.keys() == {batch.id}
+    assert world.worker.health.error is None
+    assert leases_left(world) == 0
+    held_back["for"] = False
+    world.worker.held.freed()
+    assert world.worker.advance()
+    assert world.worker.held.errors == {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import errors
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError
 
@@ -13,7 +14,7 @@ from ledger import Ledger
 from ledger.backends import Database
 from ledger.backends.postgres import PostgresDatabase
 from ledger.clock import SystemClock
-from ledger.errors import ConfigurationError, DatabaseUnusable
+from ledger.errors import ConfigurationError, DatabaseUnavailable, DatabaseUnusable
 from ledger.store import EventStore
 from ledger.verify import verify
 from tests.support import postgres
@@ -127,12 +128,61 @@ def test_a_head_that_somebody_keeps_locked(
     events = history.take()
     with stranger.transaction():
         stranger.execute("SELECT * FROM ledger_head FOR UPDATE")
-        with pytest.raises(DatabaseUnusable, match="was locked by another process for 20ms") as refusal:
+        with pytest.raises(DatabaseUnavailable, match="was locked by another process for 20ms") as refusal:
             store.append(events)
         one_line(refusal)
         assert store.head().position == 1
     assert store.append(events) == [2]
     database.close()
+
+
+# --- for the moment, or for good --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "passes", "lost"),
+    [
+        (errors.AdminShutdown, True, True),
+        (errors.CannotConnectNow, True, True),
+        (errors.CrashShutdown, True, True),
+        (errors.ConnectionFailure, True, True),
+        (errors.DeadlockDetected, True, True),
+        (errors.SerializationFailure, True, True),
+        (errors.IdleInTransactionSessionTimeout, True, True),
+        (errors.DiskFull, True, False),
+        (errors.TooManyConnections, True, False),
+        (errors.QueryCanceled, True, False),
+        (errors.IoError, True, False),
+        (errors.LockNotAvailable, True, False),
+        (errors.DatabaseDropped, False, False),
+        (errors.InvalidPassword, False, False),
+        (errors.InsufficientPrivilege, False, False),
+        (errors.ReadOnlySqlTransaction, False, False),
+        (errors.ProgramLimitExceeded, False, False),
+        (psycopg.InterfaceError, True, True),
+        (psycopg.OperationalError, True, True),
+    ],
+)
+def test_what_may_pass_is_told_from_what_lasts(error: type[psycopg.Error], passes: bool, lost: bool) -> None:
+    database = PostgresDatabase("postgresql://me@host/db")
+    with pytest.raises(DatabaseUnusable) as refusal, database._translated():
+        raise error("what the server says")
+    assert isinstance(refusal.value, DatabaseUnavailable) == passes
+    assert getattr(refusal.value, "lost", False) == lost
+    database.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql://me@127.0.0.1:1/db", "postgresql:///db?host=/no/such/folder&user=me"])
+def test_a_server_that_is_not_there_may_come_back(url: str) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        Ledger.open(url)
+
+
+def test_a_database_or_a_password_that_is_wrong_stays_wrong(url: str) -> None:
+    for wrong in (make_url(url).set(database="nowhere").render_as_string(False), postgres.guest(url, SECRET)):
+        with pytest.raises(DatabaseUnusable) as refusal:
+            Ledger.open(wrong)
+        assert not isinstance(refusal.value, DatabaseUnavailable)
 
 
 # --- gone ----------------------------------------------------------------------------------------------------
@@ -146,14 +196,15 @@ def end(stranger: psycopg.Connection, connection: Connection) -> None:
 
 @pytest.mark.parametrize("size", [1, 500], ids=["by INSERT", "by COPY"])
 def test_a_server_that_goes_away_in_the_middle_of_an_append(
-    ledger: Ledger, stranger: psycopg.Connection, size: int
+    ledger: Ledger, stranger: psycopg.Connection, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = History()
     for _ in range(size):
         history.configure()
     events = history.take()
     before = ledger.head()
-    with pytest.raises(DatabaseUnusable) as refusal:
+    monkeypatch.setattr("ledger.store.AGAIN_AFTER", ())
+    with pytest.raises(DatabaseUnavailable) as refusal:
         ledger.append(events, guard=lambda connection: end(stranger, connection))
     assert "connection" in one_line(refusal)
     assert ledger.head() == before
@@ -167,7 +218,7 @@ def test_a_server_that_goes_away_under_a_reader(ledger: Ledger, stranger: psycop
             end(stranger, connection)
             connection.scalar(text("SELECT 1"))
 
-    with pytest.raises(DatabaseUnusable, match="terminating connection") as refusal:
+    with pytest.raises(DatabaseUnavailable, match="terminating connection") as refusal:
         read()
     one_line(refusal)
     assert ledger.head().position == 1

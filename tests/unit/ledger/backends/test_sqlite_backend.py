@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from ledger import Ledger, schema
 from ledger.backends import DuplicateRow, open_database
 from ledger.backends.sqlite import SQLiteDatabase, driver
-from ledger.errors import DatabaseUnusable
+from ledger.errors import DatabaseUnavailable, DatabaseUnusable
 from ledger.ids import IdFactory
 from ledger.prices import adopt_packaged_prices
 from ledger.verify import verify
@@ -231,21 +231,23 @@ def test_a_file_that_somebody_keeps_locked(path: Path, filed: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("symptom", "explanation"),
+    ("symptom", "explanation", "kind"),
     [
-        ("attempt to write a readonly database", "is read-only; give this user write access"),
-        ("file is not a database", "is not a SQLite database"),
-        ("database disk image is malformed", "is damaged"),
-        ("database or disk is full", "the disk is full; free some space"),
-        ("unable to open database file", "cannot be opened"),
-        ("disk I/O error", "the disk reports an I/O error"),
-        ("database is locked", "is locked by another process, and stayed so for 60 s"),
+        ("attempt to write a readonly database", "is read-only; give this user write access", DatabaseUnusable),
+        ("file is not a database", "is not a SQLite database", DatabaseUnusable),
+        ("database disk image is malformed", "is damaged", DatabaseUnusable),
+        ("unable to open database file", "cannot be opened", DatabaseUnusable),
+        ("database or disk is full", "the disk is full; free some space", DatabaseUnavailable),
+        ("locking protocol", "is locked by another process, and stayed so for 60 s", DatabaseUnavailable),
+        ("database is locked", "is locked by another process, and stayed so for 60 s", DatabaseUnavailable),
+        ("disk I/O error", "the disk reports an I/O error", DatabaseUnavailable),
     ],
 )
-def test_errors_are_put_into_words(symptom: str, explanation: str) -> None:
+def test_errors_are_put_into_words(symptom: str, explanation: str, kind: type[DatabaseUnusable]) -> None:
     database = open_database("sqlite://")
-    with pytest.raises(DatabaseUnusable, match=f"the in-memory ledger .*{explanation}"), database.read():
+    with pytest.raises(DatabaseUnusable, match=f"the in-memory ledger .*{explanation}") as refusal, database.read():
         raise DBAPIError("SELECT 1", (), driver.OperationalError(symptom))
+    assert type(refusal.value) is kind
     database.close()
 
 
