@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from ledger.errors import DatabaseUnusable
+import scheduler.worker
+from ledger.errors import DatabaseUnavailable, DatabaseUnusable
 from ledger.queries import batches
+from llm_ledger.cli.account_of_run import RunAccount
 from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
+from scheduler import Context
 from scheduler.providers.anthropic import AnthropicBatches, AnthropicSettings
 
 
@@ -114,6 +117,59 @@ def test_a_database_that_fails_under_way_ends_it(
     done = program("run")
     assert done.code == 3
     assert done.complaint == "the disk is full"
+
+
+def test_a_database_that_is_gone_for_a_moment_is_waited_for(
+    program: Any, request_line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = iter([DatabaseUnavailable("locked")] * 2)
+    real = scheduler.worker.accumulate
+
+    def failing(context: Context) -> int:
+        if (error := next(gone, None)) is not None:
+            raise error
+        return real(context)
+
+    program("submit", program.file(request_line(1)))
+    monkeypatch.setattr("scheduler.worker.accumulate", failing)
+    done = program("run", "--until-idle")
+    assert done.code == 0
+    assert done.complaint.startswith("1 succeeded, 0 failed")
+    said = [line.split(" ", 2)[2] for line in done.err.splitlines() if "the ledger's database" in line]
+    assert said[0] == "the ledger's database cannot be used now: locked; trying again, nothing is lost"
+    assert len(said) == 2
+    assert said[1].startswith("the ledger's database can be used again, after ")
+
+
+def test_a_database_that_stays_away_is_given_up(
+    program: Any, request_line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> int:
+        raise DatabaseUnavailable("locked")
+
+    program("submit", program.file(request_line(1)))
+    monkeypatch.setattr("scheduler.worker.accumulate", gone)
+    done = program("run", "--until-idle", "--give-up-after", "0.3s")
+    assert done.code == 3
+    assert done.complaint.startswith("gave up after ")
+    assert done.complaint.endswith(" s: locked; nothing is lost, run again to go on")
+
+
+def test_questions_at_the_end_of_a_run_are_asked_again(
+    program: Any, request_line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = iter([DatabaseUnavailable("locked")])
+    real = RunAccount.close
+
+    def failing(account: RunAccount) -> dict[str, Any]:
+        if (error := next(gone, None)) is not None:
+            raise error
+        return real(account)
+
+    monkeypatch.setattr(RunAccount, "close", failing)
+    program("submit", program.file(request_line(1)))
+    done = program("run", "--until-idle")
+    assert (done.code, done.complaint[:11]) == (0, "1 succeeded")
 
 
 def test_bars_get_into_nobodys_way(program: Any, request_line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
