@@ -36,7 +36,7 @@ SUBJECTS: Final = (
 
 MOMENTS: Final = ("before", "during", "after")
 
-Watcher = Callable[[str], None]
+Watcher = Callable[[str], object]
 
 
 class _Present(threading.local):

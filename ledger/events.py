@@ -48,6 +48,8 @@ __all__ = [
     "request_stream",
 ]
 
+_ABSENT: Final = msgspec.Raw(b"null")  # a union of Raw and None can be written, but not read
+
 Processing = Literal["batch", "standard"]
 Role = Literal["result", "duplicate"]
 
@@ -294,7 +296,7 @@ class BatchPolled(EventData, frozen=True, kw_only=True):
     counts: BatchCounts | None = None
     problem: str | None = None
     provider_time: datetime | None = None
-    account: msgspec.Raw | None = None
+    account: msgspec.Raw = _ABSENT
     lacking: str | None = None
 
 

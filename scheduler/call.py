@@ -196,15 +196,19 @@ class Calls:
 
     def _keep(self, request_id: str, answer: Answered | None) -> None:
         """Record the answer, if there is one. Until it is on record, it is this worker's."""
+        kept: Answered | None = None
         try:
             if answer is not None:
                 record(self._context, answer)
         except DatabaseUnavailable:
-            with self._lock:
-                self._mine[request_id] = answer
+            kept = answer
             raise
-        with self._lock:
-            del self._mine[request_id]
+        finally:
+            with self._lock:
+                if kept is not None:
+                    self._mine[request_id] = kept
+                else:
+                    del self._mine[request_id]
 
 
 def _plain(result: ItemResult) -> ItemResult:

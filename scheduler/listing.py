@@ -1,4 +1,4 @@
-"""The provider's list of batches, and the provider's time to which it is true."""
+"""The provider's list of batches, and between which of the provider's times it was made."""
 
 from __future__ import annotations
 
@@ -21,23 +21,29 @@ GRANULE: Final = timedelta(seconds=2)
 class Listing(msgspec.Struct, frozen=True):
     """The newest batches, newest first, up to `end`, which is not among them; None if the list was read to its end.
 
-    Whatever was visible at `provider_time` (None where the provider tells none) is in it.
+    It was made after `asked_at`, so that whatever was visible then is in it, and before `provider_time`. Both are the
+    provider's; None where it tells no time.
     """
 
     batches: tuple[BatchStatus, ...]
     end: BatchStatus | None
+    asked_at: datetime | None
     provider_time: datetime | None
 
 
 def list_batches(context: Context, ends: Callable[[BatchStatus], bool]) -> Listing:
     """List until a batch for which `ends` is true. Raises `ProviderError`, also for a list that breaks off."""
-    listing = iter(context.provider.list_newer(None))
+    provider = context.provider
+    if provider.provider_time() is None:
+        provider.newest_batch_id()  # whatever its answer, it tells the time
+    asked_at = provider.provider_time()
+    listing = iter(provider.list_newer(None))
     # What appears while later pages are read stands before the first one: only that one's time counts.
     first = list(islice(listing, 1))
-    provider_time = context.provider.provider_time()
+    provider_time = provider.provider_time()
     batches: list[BatchStatus] = []
     for batch in chain(first, listing):
         if ends(batch):
-            return Listing(tuple(batches), batch, provider_time)
+            return Listing(tuple(batches), batch, asked_at, provider_time)
         batches.append(batch)
-    return Listing(tuple(batches), None, provider_time)
+    return Listing(tuple(batches), None, asked_at, provider_time)

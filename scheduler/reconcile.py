@@ -22,7 +22,6 @@ from ledger.events import (
     BatchPolled,
     BatchSubmissionReleased,
     BatchSubmissionStarted,
-    BatchSubmissionUncertain,
     BatchSubmitted,
     batch_stream,
 )
@@ -79,7 +78,7 @@ def reconcile(context: Context, batch: BatchRow, lease: Lease) -> bool:
         _take(context, batch, lease, look.ours)
     elif look.undecided:
         _later(context, batch, lease, _waiting_for(look.undecided), heard=listing.provider_time)
-    elif (left := _quiet_seconds_left(context, batch, intent, listing.provider_time)) > 0:
+    elif (left := _quiet_seconds_left(context, batch, intent, listing)) > 0:
         problem = "no candidate yet; it may still appear"
         _later(context, batch, lease, problem, heard=listing.provider_time, at_most=context.after(left))
     else:
@@ -111,13 +110,10 @@ def adopt(context: Context, batch: BatchRow, found: BatchStatus, nonce: str, lea
 
 def _intent(context: Context, batch: BatchRow) -> _Intent:
     first_look: datetime | None = None
-    uncertain = False
     for event in context.ledger.events(stream=batch_stream(batch.id), newest_first=True):
         match event.data:
-            case BatchPolled(provider_time=told) if not uncertain:
+            case BatchPolled(provider_time=told):
                 first_look = told or first_look
-            case BatchSubmissionUncertain():
-                uncertain = True
             case BatchSubmissionStarted(noted_at=noted_at):
                 return _Intent(noted_at, first_look)
             case _:
@@ -178,16 +174,18 @@ def _take(context: Context, batch: BatchRow, lease: Lease, ours: list[tuple[Batc
         record_twin(context, batch, twin, sent_as, lease=lease)
 
 
-def _quiet_seconds_left(context: Context, batch: BatchRow, intent: _Intent, heard: datetime | None) -> float:
-    """For how long a batch that was not listed may still appear.
+def _quiet_seconds_left(context: Context, batch: BatchRow, intent: _Intent, listing: Listing) -> float:
+    """For how long a batch that was not listed may still appear: since the end of the first look, at the latest.
 
     Where the provider tells no time it is our own monotonic clock's, begun anew by every process.
     """
     quiet = context.policy().submit_quiet_seconds
-    if heard is None:
+    if listing.provider_time is None:
         now = context.ledger.clock.monotonic()
         return context.looked.setdefault(batch.nonce or "", now) + quiet - now
-    return quiet - (heard - (intent.first_look or heard)).total_seconds()
+    if listing.asked_at is None or intent.first_look is None:
+        return quiet
+    return quiet - (listing.asked_at - intent.first_look).total_seconds()
 
 
 def _waiting_for(undecided: int) -> str:

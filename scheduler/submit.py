@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from ledger import schema
 from ledger.clock import from_micros
@@ -24,6 +24,7 @@ from ledger.events import (
 from ledger.payloads import read_payloads
 from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
+from scheduler.budget import BudgetHold, guard, hold, reservation
 from scheduler.context import Context, batch_event
 from scheduler.leases import Lease, LeaseLost
 from scheduler.pages import pages
@@ -58,7 +59,11 @@ def submit(context: Context, batch: BatchRow, lease: Lease) -> bool:
     except ProviderError as error:
         _refused(context, batch, lease, str(error))
         raise
-    intent = _intend(context, batch, lease, newest)
+    try:
+        intent = _intend(context, batch, lease, newest)
+    except BudgetHold as error:
+        hold(context, batch, lease, error)  # raises it again, unless a part of the batch may be sent
+        return True
     try:
         status = _send(context, intent, lease)
     except LeaseLost as outcome:
@@ -91,14 +96,22 @@ def suspect(context: Context, batch: BatchRow, lease: Lease) -> bool:
 
 
 def _intend(context: Context, batch: BatchRow, lease: Lease, newest: str | None) -> BatchRow:
+    reserved = reservation(context, batch)
+    within_budget = guard(context, batch, reserved)
+
+    def allowed(connection: Connection) -> None:
+        lease.guard(connection)
+        within_budget(connection)
+
     data = BatchSubmissionStarted(
         nonce=context.nonce(),
         deadline=from_micros(lease.deadline),
         newest_before=newest,
         noted_at=context.provider.provider_time(),
         account=msgspec.Raw(msgspec.json.encode(context.provider.account())),
+        reserved=reserved,
     )
-    context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+    context.ledger.append([batch_event(context, batch, data)], guard=allowed)
     return read_batch(context.ledger, batch.id)
 
 

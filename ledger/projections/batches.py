@@ -89,7 +89,7 @@ class BatchFold:
         row.due_at, row.note = to_micros(data.next_poll_at), data.problem
         if data.counts is not None:
             row.counts = msgspec.json.encode(data.counts).decode()
-        if data.account is not None:
+        if bytes(data.account) != b"null":
             row.account = bytes(data.account).decode()
         if row.status == "in_progress" and data.state == "canceling":
             row.status = "canceling"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
@@ -34,7 +35,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_killed_there_others_finish_and_pay_once(played: Stage, deaths: tuple[str, ...]) -> None:
     url = played.scene()
     with Ledger(open_database(url)) as ledger:
-        told = {}
+        told: dict[int, UUID] = {}
         for death in deaths:
             assert played.live(url, death=death) == signal.SIGKILL
             told |= acknowledged(ledger)

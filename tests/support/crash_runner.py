@@ -104,7 +104,7 @@ def live(environ: dict[str, str]) -> NoReturn:
 
 def main() -> None:
     # Reading the certificates of the world takes longer than all else here, and every submission has its own client.
-    ssl.create_default_context = functools.cache(ssl.create_default_context)
+    ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
     os.environ.update(json.loads(sys.stdin.readline()))
     play()
     report(0)

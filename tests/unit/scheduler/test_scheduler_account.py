@@ -9,6 +9,7 @@ import pytest
 
 from ledger.errors import InputError, ProviderRefused
 from ledger.events import BatchSubmissionReleased
+from ledger.verify import verify
 from scheduler.account import account_of, take_over
 from scheduler.providers.base import SubmissionUncertain
 from tests.support.fake_provider import OTHERS, OURS, Turn
@@ -53,6 +54,7 @@ def test_a_rotated_key_goes_on_with_every_open_batch_once_one_is_seen_with_it(wo
     assert (first.status, second.status) == ("in_progress", "uncertain")
     assert take_over(world.context(), first) == 2
     assert [account_of(batch) for batch in world.batches()] == [OTHERS, OTHERS]
+    assert verify(world.ledger.database).problems == ()
     assert [batch.status for batch in world.batches()] == ["in_progress", "uncertain"]
 
 
@@ -110,6 +112,7 @@ def test_a_batch_that_changes_in_that_moment_is_handed_over_all_the_same(new_wor
     ledger: Any = Interrupted(world.ledger, "append", look)
     assert take_over(world.context(ledger), first) == 2
     assert [account_of(batch) for batch in world.batches()] == [OTHERS, OTHERS]
+    assert verify(world.ledger.database).problems == ()
     assert world.batches()[1].version > second.version + 1
 
 

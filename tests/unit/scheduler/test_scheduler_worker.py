@@ -309,8 +309,9 @@ def test_many_workers_share_a_ledger(shared_world: World) -> None:
 
 
 def test_no_capacity_for_new_batches_holds_up_no_batch_that_is_there(world: World) -> None:
+    world.provider.batch_seconds = 15.0
     world.send(4)
-    # More of them than are looked at once.
+    # More of them than are looked at once, and due before the one that is there.
     world.submit(72)
     world.plan()
     world.provider.plan("create", CapacityRefused("429", retry_after=500.0))
