@@ -39,6 +39,7 @@ __all__ = [
     "ProviderError",
     "ProviderRefused",
     "ProviderUnreachable",
+    "SubmissionHeld",
     "UnknownId",
     "UsageUnreadable",
     "VersionConflict",
@@ -158,6 +159,10 @@ class UsageUnreadable(LedgerError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class SubmissionHeld(LedgerError):
+    """Our own rules keep something from being sent for the time being; nothing is lost."""
 
 
 class ProviderError(LedgerError):

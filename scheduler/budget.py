@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Transaction, func, literal_column, select
 
 from ledger import Ledger, schema
 from ledger.clock import from_micros
-from ledger.errors import LedgerError
+from ledger.errors import SubmissionHeld
 from ledger.events import BatchSubmissionRefused
 from ledger.pricing import usd_text
 from ledger.projections import BatchRow, RequestRow
@@ -41,7 +41,7 @@ _UNPRICED: Final = "budget unknown: "
 Guard = Callable[[Connection], None]
 
 
-class BudgetHold(LedgerError):
+class BudgetHold(SubmissionHeld):
     """The budget keeps something from being sent; it stays queued."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Final
 
@@ -9,6 +10,8 @@ from ledger.clock import Clock
 from scheduler.budget import BudgetHold
 
 __all__ = ["STANDARD_CALLS", "Held"]
+
+_log = logging.getLogger(__name__)
 
 STANDARD_CALLS: Final = "standard calls"
 """Stands for every request that waits for one: what keeps one of them back keeps all."""
@@ -41,8 +44,10 @@ class Held:
             return [what for what, until in self._rests_until.items() if now < until]
 
     def happened(self, what: str, error: BudgetHold) -> None:
-        """It was held back."""
+        """It was held back. The log hears of the first of many."""
         with self._lock:
+            if not self._errors:
+                _log.warning("%s", error)
             self._errors[what] = error
             self._rests_until[what] = self._clock.monotonic() + REST_SECONDS
 

@@ -28,6 +28,10 @@ IDLE_SECONDS: Final = 1.0
 """How long it rests between two looks at most: a loop with nothing to do costs the database next to nothing."""
 
 
+AUDIT_SECONDS: Final = 900.0
+"""Between two comparisons of the provider's batches with the ledger; the first one is made at the start."""
+
+
 class _SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # the library has no types
     """APScheduler goes by the wall clock. When that is set back, its jobs would wait for the old time to return."""
 
@@ -57,12 +61,14 @@ class Loop:
         )
         self._scheduler = _SteadyScheduler(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(hands + 1)},
+            executors={"default": ThreadPoolExecutor(hands + 2)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._scheduler.add_job(self._plan, "interval", seconds=tick_seconds, id="plan")
         for hand in range(hands):
             self._scheduler.add_job(self._advance, "interval", seconds=tick_seconds, id=f"advance-{hand}")
+        begin = datetime.now(UTC)
+        self._scheduler.add_job(self._audit, "interval", seconds=AUDIT_SECONDS, id="audit", next_run_time=begin)
         # A long step makes its job miss ticks; that is meant, and no cause for a warning each time.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
@@ -72,6 +78,10 @@ class Loop:
     def _advance(self) -> None:
         while self._scheduler.running and self._look(self._advancing, "advance", self._worker.advance):
             pass
+
+    def _audit(self) -> None:
+        if self._calmly("audit", self._worker.audit):
+            self._advancing.found()
 
     def _look(self, pace: Pace, job: str, act: Callable[[], int]) -> bool:
         """Look for work unless there was none just now. True if there was some."""

@@ -20,6 +20,7 @@ from ledger.errors import ConfigurationError, ProviderError, VersionConflict
 from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
 from scheduler.accumulator import accumulate
+from scheduler.audit import Finding, audit
 from scheduler.budget import BudgetHold, ModelUnpriced
 from scheduler.call import Calls, Standing
 from scheduler.collect import collect
@@ -56,6 +57,9 @@ _OPERATIONS: Final[dict[str, Operation]] = {
 }
 """What the next step of a batch in that status asks of the provider; nothing, where it is not named."""
 
+_READINGS: Final = 100
+"""So many batches that may be ours are read in one audit, at most; the others in later ones."""
+
 _TERMINAL: Final = frozenset({"collected", "failed"})
 
 
@@ -72,6 +76,7 @@ class Worker:
         self.mishaps = Mishaps(context.ledger.clock)
         self.held = Held(context.ledger.clock)
         self.calls = Calls(context)
+        self._found: set[Finding] = set()
         self.outage = Outage(context.ledger)
         self.leases = Leases(context.ledger, self._owner, context.policy().lease_seconds)
 
@@ -128,6 +133,26 @@ class Worker:
         while self.advance():
             steps += 1
         return steps
+
+    def audit(self) -> int:
+        """Compare the provider's batches with the ledger, and set right what can be. Returns for how many.
+
+        What is found is said once. A provider that does not answer is noted in `health`.
+        """
+        if not self.health.admits("read"):
+            return 0
+        try:
+            with within("audit"):
+                findings = audit(self._context, most_readings=_READINGS).findings
+        except ProviderError as error:
+            self.health.failed(error, "read")
+            return 0
+        self.health.answered("read")
+        new = [finding for finding in findings if finding not in self._found]
+        self._found.update(new)
+        for finding in new:
+            _say(finding)
+        return sum(finding.verdict in ("adopted", "twin") for finding in new)
 
     def _due(self) -> list[tuple[str, str]]:
         """Id and status of batches for which a step may be made now."""
@@ -202,3 +227,10 @@ class Worker:
         except Exception as error:
             self.mishaps.happened(request_id, error)
         return True
+
+
+def _say(finding: Finding) -> None:
+    """What others have made is nothing to worry about; that something of ours is there twice, or gone, is."""
+    level = logging.WARNING if finding.verdict in ("twin", "differs", "missing") else logging.INFO
+    ours = f" (batch {finding.batch_id})" if finding.batch_id is not None else ""
+    _log.log(level, "audit: %s%s: %s, %s", finding.provider_batch_id, ours, finding.verdict, finding.done)

@@ -42,7 +42,12 @@ TOOLS: Final = (
     Tool("anthropic 0.x", "sdk.py", ("anthropic==0.125.0",)),
     Tool("batchlane", "batchlane_run.py", ("batchlane==0.2.0", "litellm==1.106.2")),
     Tool("batchwizard", "batchwizard_cli.py", ("batchwizard==0.5.0", "anthropic==0.125.0")),
-    Tool("bespokelabs-curator", "curator_llm.py", ("bespokelabs-curator==0.1.31", "instructor==1.14.5")),
+    Tool(
+        "bespokelabs-curator",
+        "curator_llm.py",
+        # Without the last one pip tries for minutes which versions go together.
+        ("bespokelabs-curator==0.1.31", "instructor==1.14.5", "grpcio-status==1.71.2"),
+    ),
     Tool("inspect-ai", "inspect_eval.py", ("inspect-ai==0.3.285", "anthropic==2.12.0")),
     Tool("instructor", "instructor_batch.py", ("instructor[anthropic]==1.17.0", "anthropic==0.93.0")),
     Tool("langasync", "langasync_chain.py", ("langasync==0.2.3", "langchain-anthropic==1.7.7")),

@@ -76,6 +76,7 @@ class RequestFold:
         if row.status not in TERMINAL:
             row.status = "calling"
             row.attempts = data.attempt
+            row.batch_id = row.batch_index = None  # what comes of it counts where it happens, not at a batch's creation
             row.due_at = to_micros(data.deadline)
 
     def succeeded(self, fact: Fact, data: RequestSucceeded) -> None:

@@ -72,7 +72,8 @@ def _program(
     The ledger lives at LLM_LEDGER_DATABASE_URL, by default in ./llm-ledger.db.
 
     Exit codes: 0 done, 1 requests were abandoned in this run, 2 usage or bad input, 3 configuration or database
-    unusable, 4 provider refused or unreachable (nothing is lost), 70 a bug, 130 and 143 stopped by a signal.
+    unusable, 4 provider refused or unreachable or the budget reached (nothing is lost), 70 a bug, 130 and 143 stopped
+    by a signal. `batches --check` gives 1 if something needs attention.
     """
 
 

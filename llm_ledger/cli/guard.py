@@ -1,10 +1,10 @@
 """Errors become exit codes and one line on stderr.
 
 0    done
-1    requests were abandoned in this run
+1    requests were abandoned in this run; `batches --check`: something needs attention
 2    usage or bad input
 3    configuration or database unusable
-4    provider refused or unreachable, nothing lost
+4    provider refused or unreachable, or the budget is reached; nothing lost
 70   a bug: the traceback says where
 130  interrupted (Ctrl-C)
 143  `run --until-idle` was terminated with work left
@@ -75,11 +75,11 @@ def say(line: str) -> None:
 
 def exit_code(error: Exception) -> ExitCode:
     """The exit code of an error that was raised on purpose; `BUG` for any other."""
-    from ledger.errors import InputError, LedgerError, ProviderError
+    from ledger.errors import InputError, LedgerError, ProviderError, SubmissionHeld
 
     if isinstance(error, InputError):
         return ExitCode.INPUT
-    if isinstance(error, ProviderError):
+    if isinstance(error, ProviderError | SubmissionHeld):
         return ExitCode.PROVIDER
     return ExitCode.UNUSABLE if isinstance(error, LedgerError) else ExitCode.BUG
 

@@ -16,7 +16,7 @@ from llm_ledger.cli.costs import Cost, cost_of, paged
 
 __all__ = ["ledger_statuses", "result_lines", "result_purged", "stored_body"]
 
-_PENDING: Final = ("queued", "batched", "called", "failed")
+_PENDING: Final = ("queued", "batched", "called", "failed", "fallback", "calling")
 
 _encode = msgspec.json.Encoder().encode
 

@@ -17,10 +17,12 @@ import msgspec
 from ledger import Ledger
 from ledger.errors import DatabaseUnavailable, ProviderError, ProviderRefused
 from ledger.projections import BatchRow
-from ledger.queries import Outstanding, active_batches, outstanding
+from ledger.queries import Outstanding, active_batches, count_requests, outstanding
 from llm_ledger.cli.run_display import RunDisplay, run_display
 from llm_ledger.cli.words import counted
 from scheduler import Context, Loop, Worker
+from scheduler.budget import BudgetHold
+from scheduler.held import STANDARD_CALLS
 from scheduler.outage import Outage
 from scheduler.providers.base import Account
 
@@ -126,12 +128,13 @@ def _is_over(context: Context, worker: _Supervised, leave: Leave, display: RunDi
     display.stand(left)
     if leave.until_idle and left.idle:
         worker.outage.worked()
-        return True
+        return not worker.audit()  # what the provider has twice is found, and waited for, in the same run
     _check_provider(worker, leave, left)
     if leave.until_idle and look % ACCOUNT_LOOKS == 0:
         active = active_batches(context.ledger)
         _check_account(context, left, active)
         _check_mishaps(worker, active)
+        _check_budget(context, worker, left, active)
     return False
 
 
@@ -186,6 +189,19 @@ def _check_mishaps(worker: Worker, active: Sequence[BatchRow]) -> None:
     errors = worker.mishaps.errors
     if errors and all(batch.id in errors for batch in active):
         raise next(iter(errors.values()))
+
+
+def _check_budget(context: Context, worker: Worker, left: Outstanding, active: Sequence[BatchRow]) -> None:
+    """Raises `BudgetHold` if nothing is left to do but what the budget keeps from being sent."""
+    held = worker.held.errors
+    if not held or any(batch.id not in held for batch in active):
+        return
+    waiting = sum(batch.request_count - batch.settled for batch in active)
+    if STANDARD_CALLS in held:
+        waiting += count_requests(context.ledger, statuses=("fallback",))
+    if left.requests <= waiting:
+        reason = next(iter(held.values()))
+        raise BudgetHold(f"{reason}; {counted(left.requests, 'request')} stay queued")
 
 
 def _check_account(context: Context, left: Outstanding, active: Sequence[BatchRow]) -> None:

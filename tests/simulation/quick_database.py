@@ -124,6 +124,9 @@ class _Rows:
     def __iter__(self) -> Iterator[Any]:
         return map(self._row, self.rows)
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def all(self) -> list[Any]:
         return list(self)
 

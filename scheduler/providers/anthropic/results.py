@@ -2,7 +2,8 @@
 
 A line is `{"custom_id", "result": {"type", …}}`. `result.type` is `succeeded` (with a `message`), `errored` (with
 a doubly nested `error`), `canceled` or `expired`. Fields we do not know are kept in the raw bytes and otherwise
-ignored. Of a key that stands twice the last value counts, as in the SDK and every JSON reader after us.
+ignored. Of a key that stands twice the last value counts, as in the SDK and every JSON reader after us; but a line
+whose `type` stands twice is refused.
 """
 
 from __future__ import annotations

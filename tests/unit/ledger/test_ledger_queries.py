@@ -27,7 +27,7 @@ from ledger.summary import savings
 from ledger.verify import verify
 from tests.support.clock import NOON
 from tests.support.history import History, usage
-from tests.support.ledgers import bare_ledger
+from tests.support.ledgers import bare_ledger, rows_of
 from tests.support.prices import price_book
 
 
@@ -387,6 +387,18 @@ def test_a_request_opened_again_by_hand_ends_once_more(ledger: Ledger, history: 
 def outcomes(ledger: Ledger) -> dict[str, int]:
     figures = savings(ledger, Period())["requests"]
     return {name: figures[name] for name in ("total", "succeeded", "failed")}
+
+
+def test_an_outcome_of_a_call_is_taken_back_where_it_was_counted(ledger: Ledger, history: History) -> None:
+    request = history.submitted([history.request()]).requests[0]
+    history.fail(request)
+    history.clock.advance(hours=2)
+    history.call(request)
+    history.fail(request, retryable=False)
+    history.clock.advance(hours=2)
+    history.reopen(request)
+    ledger.append(history.take())
+    assert {row["failed"] for row in rows_of(ledger.database, "outcome_rollups")} == {0}
 
 
 def test_a_request_waits_for_a_call_and_is_outstanding_until_it_ends(ledger: Ledger, history: History) -> None:

@@ -373,3 +373,30 @@ def test_what_the_budget_holds_back_rests_until_money_is_freed(world: World, mon
     world.worker.held.freed()
     assert world.worker.advance()
     assert world.worker.held.errors == {}
+
+
+def test_an_audit_says_what_it_finds_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.send(2)
+    world.run()
+    world.provider.stranger(2)
+    sent = world.provider.batches[0].items
+    world.provider.hold(sent)  # as a proxy does that repeats a POST
+    world.clock.advance(60)
+    with caplog.at_level(logging.INFO, logger="scheduler.worker"):
+        while world.worker.audit() == 0:
+            pass
+        assert world.worker.audit() == 0
+    told = [record.levelname for record in caplog.records if record.message.startswith("audit: ")]
+    assert sorted(told) == ["INFO", "WARNING"]
+    world.run()
+    assert [row.twin_of is not None for row in world.batches()] == [False, True]
+    world.check()
+
+
+def test_an_audit_that_nobody_answers_is_the_providers_failure(world: World) -> None:
+    world.send(1)
+    world.provider.plan("list_newer", ProviderUnreachable("no connection"))
+    assert world.worker.audit() == 0
+    assert str(world.worker.health.error) == "no connection"
+    assert world.worker.audit() == 0  # rests
+    assert world.provider.calls["list_newer"] == 1

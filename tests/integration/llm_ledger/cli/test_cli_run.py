@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -202,3 +203,27 @@ def test_connections_are_closed_however_a_run_ends(
     program("submit", program.file(request_line(1)))
     assert program("run", "--until-idle", ANTHROPIC_API_KEY=key).code == code
     assert left_open == []
+
+
+def test_the_budget_ends_it_and_requests_stay_queued(program: Any, request_line: Any) -> None:
+    program("submit", program.file(*(request_line(number) for number in range(3))))
+    done = program("run", "--until-idle", LLM_LEDGER_BUDGET_USD="0.000001")
+    assert done.code == 4
+    assert "budget reached: $0 of $0.000001 spent" in done.complaint
+    assert done.complaint.endswith("raise LLM_LEDGER_BUDGET_USD to go on with it; 3 requests stay queued")
+    assert [line["status"] for line in program("results").lines] == ["pending"] * 3
+    assert program("run", "--until-idle", LLM_LEDGER_BUDGET_USD="5/day").code == 0
+    assert {line["status"] for line in program("results").lines} == {"succeeded"}
+
+
+def test_a_batch_that_was_made_twice_is_found_and_costed_in_the_same_run(program: Any, request_line: Any) -> None:
+    with running(SimulatorConfig(batch_seconds=0.2)) as simulator:
+        program.settings["ANTHROPIC_BASE_URL"] = simulator.base_url
+        simulator.fault(endpoint="batches.create", kind="twice")
+        program("submit", program.file(request_line(1), request_line(2)))
+        done = program.process("run", "--until-idle")
+        assert done.code == 0
+        assert ": twin, recorded as " in done.err
+        document = program("savings", "--json").document
+        assert Decimal(document["cost"]["actual"]) == Decimal(simulator.bill()["total"])
+        assert Decimal(document["waste"]["duplicates"]) > 0
