@@ -8,7 +8,7 @@ WITH_DATABASE    := tests/unit/ledger tests/unit/scheduler tests/contract tests/
 WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-postgres soak lint format bench constraints clean
+.PHONY: help demo test test-postgres soak mutations lint format bench constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,8 +30,13 @@ test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/
 test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Postgres
 	@$(BIN)/python -m pytest -n 2 --database postgres $(WITH_DATABASE) $(addprefix --ignore=,$(WITHOUT_DATABASE))
 
-soak: $(READY) ## Run the long tests: every tampering, 200,000 tailed events
+soak: $(READY) ## Run the long tests: 100,000 simulated stories, every tampering, 200,000 tailed events, a minute of restarts
+	@$(BIN)/python -m tests.simulation --seeds 0-100000 --processes 2
 	@LLM_LEDGER_TEST_EVENTS=200000 $(BIN)/python -m pytest -m "" -n 2 tests/soak tests/contract/test_tailing_reader.py
+	@$(BIN)/python -m pytest -m soak -n 0 tests/faults/test_postgres_restarts.py
+
+mutations: $(READY) ## Plant each bug of tests/mutations/planted.toml, and see the tests catch it
+	@$(BIN)/python -m tests.mutations
 
 lint: $(READY) ## Format check, lint, types, layering
 	@$(BIN)/ruff format --check .

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import logging
-from itertools import islice, takewhile
-from typing import Final
 
 import msgspec
 
-from ledger.errors import InputError, ProviderRefused, VersionConflict
-from ledger.events import BatchPolled, batch_stream
+from ledger.errors import InputError, LedgerError, ProviderRefused, VersionConflict
+from ledger.events import BatchPolled
 from ledger.projections import BatchRow
 from ledger.queries import active_batches
 from ledger.queries import batch as read_batch
 from scheduler.context import Context, batch_event
 from scheduler.leases import Lease
-from scheduler.policy import account_delay
 from scheduler.providers.base import Account
 
-__all__ = ["account_of", "take_over", "wrong_account"]
+__all__ = ["AnotherAccount", "account_of", "check_account", "take_over"]
 
 _log = logging.getLogger(__name__)
 
-_LOOKS: Final = 12
-"""So many looks at another account's batch, and the wait between them grows no more."""
+
+class AnotherAccount(LedgerError):
+    """A batch is another account's than the present credential's, and left to whoever has that one's.
+
+    `account` is that account as the batch's row holds it.
+    """
+
+    def __init__(self, batch: BatchRow, problem: str) -> None:
+        super().__init__(problem)
+        self.batch_id, self.account = batch.id, batch.account or ""
 
 
 def account_of(batch: BatchRow) -> Account | None:
@@ -31,11 +36,14 @@ def account_of(batch: BatchRow) -> Account | None:
     return msgspec.json.decode(batch.account or "null", type=Account | None)
 
 
-def wrong_account(context: Context, batch: BatchRow, lease: Lease) -> bool:
-    """True if the present credential is another account's: the batch then waits, and the log says for what."""
+def check_account(context: Context, batch: BatchRow, lease: Lease) -> None:
+    """Raises `AnotherAccount` if the present credential is another account's; what the batch waits for is told once.
+
+    It stays due: somebody else may have that account's credential.
+    """
     theirs = account_of(batch)
     if theirs is None or theirs == context.provider.account():
-        return False
+        return
     problem = (
         f"this batch belongs to another account ({theirs.base_url}, credential {theirs.credential[:8]}); "
         "set that account's key again to go on with it; if the present key has replaced that one, say so with "
@@ -43,10 +51,9 @@ def wrong_account(context: Context, batch: BatchRow, lease: Lease) -> bool:
     )
     if batch.note != problem:
         _log.warning("batch %s: %s", batch.id, problem)
-    delay = account_delay(_looks(context, batch, problem), context.random())
-    data = BatchPolled(next_poll_at=context.after(delay), problem=problem)
-    context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
-    return True
+        data = BatchPolled(next_poll_at=context.now(), problem=problem)
+        context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
+    raise AnotherAccount(batch, problem)
 
 
 def take_over(context: Context, batch: BatchRow) -> int:
@@ -88,10 +95,3 @@ def _hand_over(context: Context, batch: BatchRow, theirs: Account, ours: Account
             return
         except VersionConflict:  # its worker has looked in vain at this moment
             batch = read_batch(context.ledger, batch.id)
-
-
-def _looks(context: Context, batch: BatchRow, problem: str) -> int:
-    """How often in a row this has been found. Not its polls: a key that was wrong for a moment costs a minute."""
-    newest = islice(context.ledger.events(stream=batch_stream(batch.id), newest_first=True), _LOOKS)
-    told = takewhile(lambda event: isinstance(event.data, BatchPolled) and event.data.problem == problem, newest)
-    return sum(1 for _ in told)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 
 from ledger import schema
 from ledger.clock import from_micros, to_micros
@@ -80,9 +80,9 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def audit(context: Context, *, most_readings: int | None = None) -> AuditReport:
-    """Compare, back to this ledger's first submission under the present account, at most 30 days.
+    """Compare what the present account holds, back to this ledger's first submission, at most 30 days.
 
-    Results of batches that are unknown here are read only where the number of items allows them to be ours, and once
+    Results of batches that are unknown here are read only where the number of items allows them to be ours, and twice
     per process; of at most `most_readings` in one audit, the newest first. Raises `ProviderError`.
     """
     first = _first_submission(context)
@@ -104,19 +104,18 @@ def audit(context: Context, *, most_readings: int | None = None) -> AuditReport:
 
 
 def _first_submission(context: Context) -> datetime | None:
-    """The provider's time of the first submission under the present account; None if there was none.
+    """The provider's time of the first submission, whatever the account; None if there was none.
 
-    The first instant of all if there was one, but the provider's time is not on record.
+    A batch that was given up under one account and sent under another is, by now, the other's: what comes late to
+    the first is known by no account on record. The first instant of all if the provider's time is not on record.
     """
-    column, ours = schema.batches.c, context.provider.account()
-    firsts = select(func.min(column.seq)).where(column.provider == context.provider.name, column.account.is_not(None))
+    column = schema.batches.c
+    sent = select(column.id).where(column.provider == context.provider.name, column.account.is_not(None))
     with context.ledger.read() as connection:
-        rows = connection.execute(select(schema.batches).where(column.seq.in_(firsts.group_by(column.account))))
-        batches = [BatchRow(*row) for row in rows.all()]
-    first = min((batch for batch in batches if account_of(batch) == ours), key=lambda batch: batch.seq, default=None)
+        first = connection.scalar(sent.order_by(column.seq).limit(1))
     if first is None:
         return None
-    intents = (event.data for event in context.ledger.events(stream=batch_stream(first.id)))
+    intents = (event.data for event in context.ledger.events(stream=batch_stream(first)))
     noted_at = next((data.noted_at for data in intents if isinstance(data, BatchSubmissionStarted)), None)
     return noted_at - GRANULE if noted_at is not None else datetime.min.replace(tzinfo=UTC)
 
@@ -164,7 +163,7 @@ class _Unknown:
             return self._open(one, f"its results cannot be read: {error}")
         if named := proof.nonces & self._known.by_nonce.keys():
             return self._ours(one, min(named))
-        if not proof.complete:
+        if not proof.whole:
             return self._open(one, "its results cannot be read yet")
         return _finding("stranger", one, None, "left alone: its results name nobody of this ledger")
 

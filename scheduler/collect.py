@@ -32,7 +32,7 @@ from ledger.payloads import EncodedPayload, encode_payload
 from ledger.pricing import normalise_json
 from ledger.projections import TERMINAL, BatchRow
 from ledger.queries import batch as read_batch
-from scheduler.account import wrong_account
+from scheduler.account import check_account
 from scheduler.context import Context, batch_event
 from scheduler.items import Item, Outcome, item_events, items, unrecorded
 from scheduler.leases import Lease
@@ -70,8 +70,7 @@ def collect(context: Context, batch: BatchRow, lease: Lease) -> bool:
 
     Raises `ProviderError` after recording it, so that the worker can hold its fire.
     """
-    if wrong_account(context, batch, lease):
-        return False
+    check_account(context, batch, lease)
     tally = _Tally()
     try:
         lines = context.provider.results(batch.provider_batch_id or "")

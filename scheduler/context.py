@@ -26,8 +26,9 @@ def _nonce() -> str:
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """`policy` is read once per step. `random` and `nonce` are injected, so that a run can be repeated exactly.
 
-    `proven` remembers the nonces that stand in a provider's batch, by its id there: they never change. `looked` is
-    the monotonic instant of the first look for a submission, by nonce, used where the provider tells no time.
+    `proven` remembers the nonces that stand in a provider's batch, by its id there: they never change. `read_once`
+    holds those that were read whole but once, and the monotonic instant. `looked` is the monotonic instant of the
+    first look for a submission, by nonce, used where the provider tells no time.
     """
 
     ledger: Ledger
@@ -36,6 +37,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     random: Callable[[], float] = random_module.random
     nonce: Callable[[], str] = _nonce
     proven: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    read_once: dict[str, tuple[frozenset[str], float]] = msgspec.field(default_factory=dict)
     looked: dict[str, float] = msgspec.field(default_factory=dict)
 
     def now(self) -> datetime:

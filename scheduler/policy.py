@@ -85,7 +85,7 @@ def retry_delay(attempt: int, policy: Policy, random: float, retry_after: float 
 
 
 def account_delay(looks: int, random: float) -> float:
-    """Seconds until a batch of another account is looked at again: from a minute up to an hour."""
+    """Seconds for which a worker leaves another account's batch alone, seen so often: from a minute up to an hour."""
     return _backoff(_MINUTE, _HOUR, looks, random)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.errors import ProviderError, ProviderRefused
 from ledger.events import BatchCounts, BatchEnded, BatchPolled
 from ledger.projections import BatchRow
-from scheduler.account import wrong_account
+from scheduler.account import check_account
 from scheduler.anomalies import joined, miscounted
 from scheduler.context import Context, batch_event
 from scheduler.leases import Lease
@@ -21,8 +21,7 @@ def poll(context: Context, batch: BatchRow, lease: Lease) -> bool:
 
     Raises `ProviderError` after recording it, so that the worker can hold its fire.
     """
-    if wrong_account(context, batch, lease):
-        return False
+    check_account(context, batch, lease)
     try:
         status, problem = _ask(context, batch)
     except ProviderError as error:

@@ -26,7 +26,7 @@ from ledger.events import (
     batch_stream,
 )
 from ledger.projections import BatchRow
-from scheduler.account import account_of, wrong_account
+from scheduler.account import account_of, check_account
 from scheduler.context import Context, batch_event
 from scheduler.leases import Lease
 from scheduler.listing import GRANULE, Listing, list_batches
@@ -63,8 +63,7 @@ def reconcile(context: Context, batch: BatchRow, lease: Lease) -> bool:
 
     Raises `ProviderError` after recording it, so that the worker can hold its fire.
     """
-    if wrong_account(context, batch, lease):
-        return False
+    check_account(context, batch, lease)
     intent = _intent(context, batch)
     try:
         listing = list_batches(context, lambda one: _is_older(one, batch, intent))

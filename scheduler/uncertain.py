@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from ledger.events import BatchSubmissionReleased
 from ledger.projections import BatchRow
 from ledger.queries import active_batches
 from ledger.queries import batch as read_batch
+from scheduler.account import AnotherAccount
 from scheduler.context import Context, batch_event
 from scheduler.leases import Lease, Leases
 from scheduler.machine import Step, next_step
@@ -79,7 +80,8 @@ def _seek(context: Context, leases: Leases, batch: BatchRow) -> Sought:
             suspect(context, batch, lease)
             batch = read_batch(context.ledger, batch.id)
         if batch.status == "uncertain":
-            reconcile(context, batch, lease)
+            with suppress(AnotherAccount):  # the batch's note says so
+                reconcile(context, batch, lease)
     return _told(context, batch.id)
 
 

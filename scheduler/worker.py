@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, tuple_
 
 from ledger import schema
 from ledger.clock import Clock, to_micros
@@ -19,6 +19,7 @@ from ledger.crash_points import within
 from ledger.errors import ConfigurationError, ProviderError, VersionConflict
 from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
+from scheduler.account import AnotherAccount
 from scheduler.accumulator import accumulate
 from scheduler.audit import Finding, audit
 from scheduler.budget import BudgetHold, ModelUnpriced
@@ -31,8 +32,10 @@ from scheduler.leases import Lease, LeaseLost, Leases
 from scheduler.machine import FAR, Step, next_step
 from scheduler.mishaps import Mishaps
 from scheduler.outage import Outage
+from scheduler.policy import account_delay
 from scheduler.poll import poll
 from scheduler.reconcile import reconcile
+from scheduler.rests import Rests
 from scheduler.retry import retry
 from scheduler.submit import submit, suspect
 
@@ -66,7 +69,8 @@ _TERMINAL: Final = frozenset({"collected", "failed"})
 class Worker:
     """The steps of one process. `owner` names it in leases, by default as host:process:id; thread-safe.
 
-    `health` is how the provider does, `held` what the budget keeps from being sent, `mishaps` what broke its step.
+    `health` is how the provider does, `held` what the budget keeps from being sent, `mishaps` what broke its step,
+    `elsewhere` the batches of other accounts, by id and account.
     """
 
     def __init__(self, context: Context, owner: str | None = None) -> None:
@@ -75,6 +79,9 @@ class Worker:
         self.health = ProviderHealth(context.ledger.clock)
         self.mishaps = Mishaps(context.ledger.clock)
         self.held = Held(context.ledger.clock)
+        self.elsewhere: Rests[tuple[str, str], AnotherAccount] = Rests(
+            context.ledger.clock, lambda looks: account_delay(looks, context.random())
+        )
         self.calls = Calls(context)
         self._found: set[Finding] = set()
         self.outage = Outage(context.ledger)
@@ -170,6 +177,11 @@ class Worker:
                 or_(lease.lease_until.is_(None), lease.lease_until <= now, lease.lease_until > now + FAR),
                 batch.id.not_in([*self.mishaps.resting(), *self.held.resting()]),
                 batch.status.not_in(left_alone),
+                # One that is to be sent, or is handed over to this account, does not wait for the other one's key.
+                or_(
+                    batch.status == "planned",
+                    tuple_(batch.id, batch.account).not_in(self.elsewhere.resting()),
+                ),
             )
             .order_by(batch.due_at)
             .limit(16)
@@ -199,6 +211,8 @@ class Worker:
             self.health.failed(error, operation)
         except BudgetHold as error:
             self.held.happened(batch_id, error)
+        except AnotherAccount as error:
+            self.elsewhere.happened((error.batch_id, error.account), error)
         except (LeaseLost, VersionConflict) as lost:
             _log.info("batch %s: another worker has it (%s)", batch_id, lost)
         except ConfigurationError:

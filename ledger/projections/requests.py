@@ -76,7 +76,8 @@ class RequestFold:
         if row.status not in TERMINAL:
             row.status = "calling"
             row.attempts = data.attempt
-            row.batch_id = row.batch_index = None  # what comes of it counts where it happens, not at a batch's creation
+            # What comes of the call counts where it happens, not at the creation of the last batch.
+            row.batch_id = row.batch_index = None
             row.due_at = to_micros(data.deadline)
 
     def succeeded(self, fact: Fact, data: RequestSucceeded) -> None:

@@ -20,42 +20,51 @@ __all__ = ["QuickDatabase"]
 
 
 class QuickDatabase(SQLiteDatabase):
-    """A database in memory that begins as a copy of `template`, an open connection of the driver's."""
+    """A database in memory that begins as a copy of `template`, an open connection of the driver's.
+
+    All that is written to it stands in one transaction that is never committed: closed, it is as it was, and can be
+    used again, with every statement that the driver has prepared.
+    """
 
     def __init__(self, template: Any) -> None:
         super().__init__("sqlite://")
         self._raw: Any = self._engine.raw_connection()
         self.driver: Any = self._raw.driver_connection
+        self._template = template
         template.backup(self.driver)
         self._quick: Any = _QuickConnection(self.driver, self._engine.dialect)
+        self.driver.execute("BEGIN IMMEDIATE")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
-
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        with self._transaction("BEGIN") as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        self.driver.execute(begin)
+        self.driver.execute("SAVEPOINT written")
         self._quick.transaction = _Transaction()
         try:
             yield self._quick
         except BaseException as error:
-            self.driver.execute("ROLLBACK")
+            self.driver.execute("ROLLBACK TO written")
             explained = self._explain(error) if isinstance(error, driver.Error) else None
             if explained is None:
                 raise
             raise explained from error
+        finally:
+            self.driver.execute("RELEASE written")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        yield self._quick
+
+    def copy_to(self, other: Any) -> None:
+        """Make `other`, an open connection of the driver's, the same."""
         self.driver.execute("COMMIT")
+        self.driver.backup(other)
 
     def close(self) -> None:
-        self._raw.close()
-        super().close()
+        if self.driver.in_transaction:
+            self.driver.execute("ROLLBACK")
+        else:
+            self._template.backup(self.driver)
+        self.driver.execute("BEGIN IMMEDIATE")
 
 
 class _Plan(NamedTuple):

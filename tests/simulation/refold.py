@@ -20,15 +20,14 @@ class Refold:
     """Says what is wrong with a ledger that began as `template`: its chain, its versions, its projections."""
 
     def __init__(self, template: Any) -> None:
-        self._template = template
+        self._scratch = QuickDatabase(template)
 
     def __call__(self, ledger: Ledger) -> Sequence[str]:
         """One line for each contradiction."""
-        scratch = QuickDatabase(self._template)
         try:
-            return self._compare(ledger, scratch)
+            return self._compare(ledger, self._scratch)
         finally:
-            scratch.close()
+            self._scratch.close()
 
     def _compare(self, ledger: Ledger, scratch: QuickDatabase) -> list[str]:
         with scratch.write() as copy, ledger.read() as log:

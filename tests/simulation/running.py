@@ -104,7 +104,7 @@ def _prove(database: QuickDatabase) -> None:
     try:
         with copy.read() as connection:
             own: Any = connection.connection.driver_connection
-        database.driver.backup(own)
+        database.copy_to(own)
         problems = verify(copy).problems
         assert not problems, f"I2: {problems}"
     finally:

@@ -56,6 +56,12 @@ def template() -> Any:
     return kept._engine.raw_connection().driver_connection
 
 
+@cache
+def _quick() -> QuickDatabase:
+    """For one story after the other."""
+    return QuickDatabase(template())
+
+
 class Queue(NamedTuple):
     """What is left: requests to be planned or decided about, requests in batches, batches with a next step."""
 
@@ -88,7 +94,7 @@ class Stage:
         self.random = random
         self.policy = policy
         self.clock = ManualClock()
-        self.database = database or QuickDatabase(template())
+        self.database = database or _quick()
         self.ids = IdFactory(self.clock, random.randbytes)
         self.ledger = Ledger(self.database, clock=self.clock, ids=self.ids)
         self.provider = FakeProvider(LocalClock(self.clock, random.choice([0.0, 0.0, 240.0, -240.0])))
