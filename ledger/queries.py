@@ -8,7 +8,17 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BindParameter, Column, ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 
 from ledger import schema
 from ledger.clock import from_micros, to_micros
@@ -35,6 +45,10 @@ __all__ = [
 
 PAGE: Final = 1000
 _PREFIX_UPPER: Final = "\U0010ffff"
+
+_BATCH: Final = select(schema.batches).where(
+    (schema.batches.c.id == bindparam("wanted")) | (schema.batches.c.provider_batch_id == bindparam("wanted"))
+)
 
 
 class BilledItem(msgspec.Struct, frozen=True):
@@ -191,8 +205,9 @@ def _paged(
     left = limit
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
+        # Written out: SQLite plans a statement anew for every bound limit.
         with ledger.read() as connection:
-            rows = connection.execute(page.limit(size)).all()
+            rows = connection.execute(page.limit(literal_column(str(size)))).all()
         yield from rows
         if len(rows) < size:
             return
@@ -203,12 +218,10 @@ def _paged(
 
 def batch(ledger: Ledger, wanted: str) -> BatchRow:
     """The batch with that id, ours or the provider's, or a unique beginning of ours. Raises `UnknownId`."""
-    column = schema.batches.c
-    query = select(schema.batches)
     with ledger.read() as connection:
-        row = connection.execute(query.where((column.id == wanted) | (column.provider_batch_id == wanted))).first()
+        row = connection.execute(_BATCH, {"wanted": wanted}).first()
         if row is None:
-            row = _by_prefix(connection, query, column.id, wanted, "batches")
+            row = _by_prefix(connection, select(schema.batches), schema.batches.c.id, wanted, "batches")
     return BatchRow(*row)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, literal_column, select, update
 
 from ledger import schema
 from ledger.backends import Database, DuplicateRow
@@ -151,8 +151,9 @@ class EventStore:
             if stream is not None:
                 page = page.where(column.stream_id == stream)
             size = CHUNK if left is None else min(CHUNK, left)
+            # Written out: SQLite plans a statement anew for every bound limit.
             with self._database.read() as connection:
-                rows = connection.execute(page.limit(size)).all()
+                rows = connection.execute(page.limit(literal_column(str(size)))).all()
             yield from rows
             if len(rows) < size:
                 return

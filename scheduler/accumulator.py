@@ -7,11 +7,11 @@ Models mix freely.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Integer, Select, bindparam, func, literal_column, or_, select
 
 from ledger import NewEvent, schema
 from ledger.clock import to_micros
@@ -32,6 +32,34 @@ class Headers(NamedTuple):
     provider: str
     api_version: str
     betas: str
+
+
+_REQUEST: Final = schema.requests.c
+_STATE: Final = schema.request_states.c
+
+
+def _due(*columns: Any) -> Select[*tuple[Any, ...]]:
+    """These columns of requests that wait to be batched, and whose time has come."""
+    due = or_(_STATE.due_at.is_(None), _STATE.due_at <= bindparam("now"), _STATE.due_at > bindparam("far"))
+    query = select(*columns).join_from(schema.request_states, schema.requests, _STATE.seq == _REQUEST.seq)
+    # Written out: a database recognises the condition of a partial index only if it reads the value.
+    return query.where(_STATE.status == literal_column("'queued'"), due, _REQUEST.provider == bindparam("provider"))
+
+
+_HEADERS: Final = (_REQUEST.provider, _REQUEST.api_version, _REQUEST.betas)
+_FIGURES: Final = (
+    func.count(),
+    func.sum(_REQUEST.size),
+    func.min(func.coalesce(_STATE.due_at, _REQUEST.recorded_at)),
+)
+_GROUPS: Final = _due(*_HEADERS, *_FIGURES).group_by(*_HEADERS)
+_CANDIDATES: Final = (
+    _due(_REQUEST.id, _STATE.version, _STATE.attempts, _REQUEST.size)
+    .where(_REQUEST.api_version == bindparam("api_version"), _REQUEST.betas == bindparam("betas"))
+    .order_by(_STATE.seq)
+    # Written out, too: SQLite plans a statement anew for every bound limit.
+    .limit(bindparam("most", type_=Integer, literal_execute=True))
+)
 
 
 class Candidate(NamedTuple):
@@ -104,41 +132,26 @@ def batched_event_id(batch_id: UUID, index: int) -> UUID:
 
 
 def _groups(context: Context) -> Iterator[tuple[Headers, Waiting]]:
-    column, state = schema.requests.c, schema.request_states
-    now = context.now()
-    waited_from = func.min(func.coalesce(state.c.due_at, column.recorded_at))
-    headers = (column.provider, column.api_version, column.betas)
-    figures = select(*headers, func.count(), func.sum(column.size), waited_from)
-    query = _due(figures.join_from(state, schema.requests, state.c.seq == column.seq), to_micros(now))
-    query = query.where(column.provider == context.provider.name).group_by(*headers)
+    now = to_micros(context.now())
+    place = {"now": now, "far": now + FAR, "provider": context.provider.name}
     with context.ledger.read() as connection:
-        rows = connection.execute(query).all()
+        rows = connection.execute(_GROUPS, place).all()
     for provider, version, betas, count, size, oldest in rows:
-        age = abs(to_micros(now) - oldest) / 1_000_000  # ahead of now: the clock was set back, and time has passed
+        age = abs(now - oldest) / 1_000_000  # ahead of now: the clock was set back, and time has passed
         yield Headers(provider, version, betas), Waiting(count, int(size) + count * ITEM_OVERHEAD, age)
 
 
 def _take(context: Context, headers: Headers, policy: Policy) -> list[Candidate]:
     """The oldest waiting requests of a group, as many as fit into one batch (one at least)."""
-    column, state, limits = schema.requests.c, schema.request_states, context.provider.limits
+    limits, now = context.provider.limits, to_micros(context.now())
     most, room = min(policy.max_requests, limits.max_items), min(policy.max_bytes, limits.max_bytes)
-    candidates = select(column.id, state.c.version, state.c.attempts, column.size)
-    query = _due(candidates.join_from(state, schema.requests, state.c.seq == column.seq), to_micros(context.now()))
-    query = query.where(
-        column.provider == headers.provider, column.api_version == headers.api_version, column.betas == headers.betas
-    )
+    place = {"now": now, "far": now + FAR, "most": most, **headers._asdict()}
     taken: list[Candidate] = []
     with context.ledger.read() as connection:
-        for row in connection.execute(query.order_by(state.c.seq).limit(most)):
+        for row in connection.execute(_CANDIDATES, place):
             candidate = Candidate(*row)
             room -= candidate.size + ITEM_OVERHEAD
             if room < 0 and taken:
                 break
             taken.append(candidate)
     return taken
-
-
-def _due(query: Select[*tuple[Any, ...]], now: int) -> Select[*tuple[Any, ...]]:
-    column = schema.request_states.c
-    due = or_(column.due_at.is_(None), column.due_at <= now, column.due_at > now + FAR)
-    return query.where(column.status == "queued", due)

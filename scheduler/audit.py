@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from ledger import schema
 from ledger.clock import from_micros, to_micros
+from ledger.codec import decode_data
 from ledger.errors import ProviderRefused, VersionConflict
 from ledger.events import BatchCounts, BatchSubmissionStarted, batch_stream
 from ledger.projections import BatchRow
@@ -22,7 +23,7 @@ from scheduler.account import account_of
 from scheduler.context import Context
 from scheduler.listing import GRANULE, Listing, list_batches
 from scheduler.proof import read_proof
-from scheduler.providers.base import BatchStatus
+from scheduler.providers.base import Account, BatchStatus
 from scheduler.reconcile import adopt
 from scheduler.twins import record_twin
 
@@ -83,8 +84,10 @@ def audit(context: Context, *, most_readings: int | None = None) -> AuditReport:
     """Compare what the present account holds, back to this ledger's first submission, at most 30 days.
 
     Results of batches that are unknown here are read only where the number of items allows them to be ours, and twice
-    per process; of at most `most_readings` in one audit, the newest first. Raises `ProviderError`.
+    per process; of at most `most_readings` in one audit, the newest first. Raises `ProviderError`, and
+    `ConfigurationError` without a key.
     """
+    ours = context.provider.account()
     first = _first_submission(context)
     if first is None:
         return AuditReport(entries=())
@@ -100,7 +103,7 @@ def audit(context: Context, *, most_readings: int | None = None) -> AuditReport:
         unknown.tell(one) if (row := known.by_id.get(one.id)) is None else _compare(one, row)
         for one in listing.batches
     ]
-    return AuditReport(entries=(*entries, *_missing(context, known, listing, since())))
+    return AuditReport(entries=(*entries, *_missing(context, known, listing, since(), ours)))
 
 
 def _first_submission(context: Context) -> datetime | None:
@@ -109,15 +112,24 @@ def _first_submission(context: Context) -> datetime | None:
     A batch that was given up under one account and sent under another is, by now, the other's: what comes late to
     the first is known by no account on record. The first instant of all if the provider's time is not on record.
     """
-    column = schema.batches.c
-    sent = select(column.id).where(column.provider == context.provider.name, column.account.is_not(None))
+    column, event = schema.batches.c, schema.events.c
+    sent = select(column.id).where(column.provider == context.provider.name, column.submissions > 0).limit(1)
+    # In the order of the log, not of the batches: one that was planned first may have been sent last.
+    intents = (
+        select(event.type, event.schema_version, event.data)
+        .join_from(
+            schema.events, schema.batches, column.id == func.substr(event.stream_id, len(batch_stream("")) + 1)
+        )
+        .where(event.type == BatchSubmissionStarted.TYPE, column.provider == context.provider.name)
+        .order_by(event.position)
+        .limit(1)
+    )
     with context.ledger.read() as connection:
-        first = connection.scalar(sent.order_by(column.seq).limit(1))
-    if first is None:
+        stored = connection.execute(intents).first() if connection.execute(sent).first() is not None else None
+    first = decode_data(*stored) if stored is not None else None
+    if not isinstance(first, BatchSubmissionStarted):
         return None
-    intents = (event.data for event in context.ledger.events(stream=batch_stream(first)))
-    noted_at = next((data.noted_at for data in intents if isinstance(data, BatchSubmissionStarted)), None)
-    return noted_at - GRANULE if noted_at is not None else datetime.min.replace(tzinfo=UTC)
+    return first.noted_at - GRANULE if first.noted_at is not None else datetime.min.replace(tzinfo=UTC)
 
 
 def _provider_now(context: Context) -> datetime:
@@ -198,10 +210,10 @@ def _compare(one: BatchStatus, row: BatchRow) -> Finding:
     return _finding("matched", one, row, _NOTHING)
 
 
-def _missing(context: Context, known: _Known, listing: Listing, since: datetime) -> list[Finding]:
+def _missing(context: Context, known: _Known, listing: Listing, since: datetime, ours: Account) -> list[Finding]:
     """Batches that the list should hold: those whose results are still kept, and that are not too new to be seen."""
     listed = {one.id for one in listing.batches}
-    now, ours = listing.provider_time or context.now(), context.provider.account()
+    now = listing.provider_time or context.now()
     until = now - timedelta(seconds=context.policy().submit_quiet_seconds)
     found = []
     for row in known.by_id.values():

@@ -54,7 +54,7 @@ _DUE: Final = (
         _REQUEST.id.not_in(bindparam("but", expanding=True)),
     )
     .order_by(_STATE.seq)
-    .limit(_LOOK)
+    .limit(literal_column(str(_LOOK)))  # written out: SQLite plans a statement anew for every bound limit
 )
 
 

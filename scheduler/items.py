@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import bindparam, literal_column, select
 
 from ledger import NewEvent, schema
 from ledger.events import EventData, request_stream
@@ -28,6 +28,22 @@ Outcome = tuple[str, EventData]
 
 _NAMES: Final = ("outcome", "usage", "cost")
 _LOOKUP: Final = 5000
+
+_REQUEST: Final = schema.requests.c
+_STATE: Final = schema.request_states.c
+_EVENT: Final = schema.events.c
+_AMONG: Final = _EVENT.event_id.in_(bindparam("ids", expanding=True))
+_KNOWN: Final = select(_EVENT.event_id).where(_AMONG)
+_PLACES: Final = select(_EVENT.event_id, _EVENT.stream_id).where(_AMONG)
+_ITEMS: Final = select(
+    _REQUEST.id, _STATE.version, _STATE.status, _STATE.attempts, _REQUEST.model, _STATE.batch_id
+).join_from(schema.request_states, schema.requests, _STATE.seq == _REQUEST.seq)
+_NAMED: Final = _ITEMS.where(_REQUEST.id.in_(bindparam("ids", expanding=True)))
+_WAITING: Final = _ITEMS.add_columns(_STATE.batch_index).where(
+    _STATE.batch_id == bindparam("batch"),
+    _STATE.status == literal_column("'batched'"),  # as a partial index has it
+    _STATE.batch_index.in_(bindparam("indexes", expanding=True)),
+)
 
 
 class Item(NamedTuple):
@@ -49,12 +65,12 @@ def items(context: Context, batch: BatchRow, indexes: Set[int]) -> dict[int, Ite
 
 def unrecorded(context: Context, batch: BatchRow, indexes: Collection[int]) -> list[int]:
     """Those of the items that no event of this batch speaks of, in order."""
-    batch_id, left, event = UUID(batch.id), sorted(indexes), schema.events.c
+    batch_id, left = UUID(batch.id), sorted(indexes)
     known: set[int] = set()
     for page in _cut(left):
         places = {derive(batch_id, index, name).bytes: index for index in page for name in _NAMES}
         with context.ledger.read() as connection:
-            found = connection.scalars(select(event.event_id).where(event.event_id.in_(list(places))))
+            found = connection.scalars(_KNOWN, {"ids": list(places)})
             known.update(places[event_id] for event_id in found)
     return [index for index in left if index not in known]
 
@@ -72,36 +88,23 @@ def item_events(
 
 def _waiting(context: Context, batch: BatchRow, indexes: Collection[int]) -> dict[int, Item]:
     """Those whose requests still wait for this batch: nothing can be on record of them."""
-    state = schema.request_states.c
-    query = (
-        _select_items()
-        .add_columns(state.batch_index)
-        .where(state.batch_id == batch.id, state.status == "batched", state.batch_index.in_(list(indexes)))
-    )
+    place = {"batch": batch.id, "indexes": list(indexes)}
     with context.ledger.read() as connection:
-        return {index: Item(*item) for *item, index in connection.execute(query)}
+        return {index: Item(*item) for *item, index in connection.execute(_WAITING, place)}
 
 
 def _elsewhere(context: Context, batch: BatchRow, indexes: Sequence[int]) -> dict[int, Item]:
     """The same for items whose requests have gone on without this batch: known by the event that put them there."""
-    origin, event = UUID(batch.twin_of or batch.id), schema.events.c
+    origin = UUID(batch.twin_of or batch.id)
     found: dict[int, Item] = {}
     for page in _cut(indexes):
         wanted = {batched_event_id(origin, index).bytes: index for index in page}
-        places = select(event.event_id, event.stream_id).where(event.event_id.in_(list(wanted)))
         with context.ledger.read() as connection:
-            ids = {
-                stream.partition("/")[2]: wanted[event_id] for event_id, stream in connection.execute(places).all()
-            }
-            rows = connection.execute(_select_items().where(schema.requests.c.id.in_(list(ids)))).all()
+            places = connection.execute(_PLACES, {"ids": list(wanted)}).all()
+            ids = {stream.partition("/")[2]: wanted[event_id] for event_id, stream in places}
+            rows = connection.execute(_NAMED, {"ids": list(ids)}).all()
         found |= {ids[row.id]: Item(*row) for row in rows}
     return found
-
-
-def _select_items() -> Select[*tuple[Any, ...]]:
-    request, state = schema.requests.c, schema.request_states.c
-    columns = (request.id, state.version, state.status, state.attempts, request.model, state.batch_id)
-    return select(*columns).join_from(schema.request_states, schema.requests, state.seq == request.seq)
 
 
 def _cut(indexes: Sequence[int]) -> Iterator[Sequence[int]]:

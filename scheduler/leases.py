@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import timedelta
+from typing import Any, Final
 
-from sqlalchemy import Connection, Update, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 
 from ledger import Ledger, schema
 from ledger.clock import to_micros
@@ -25,6 +26,27 @@ from scheduler.machine import FAR
 __all__ = ["Lease", "LeaseLost", "Leases"]
 
 _log = logging.getLogger(__name__)
+
+_LEASE: Final = schema.leases.c
+_THIS: Final = _LEASE.id == bindparam("lease")
+_ROW: Final = select(_LEASE.owner, _LEASE.fence, _LEASE.lease_until).where(_THIS)
+_ROW_LOCKED: Final = _ROW.with_for_update()
+_ROW_SKIPPED: Final = _ROW.with_for_update(skip_locked=True)
+
+_HOLDER: Final[dict[str, BindParameter[Any]]] = {
+    "owner": bindparam("of"),
+    "fence": bindparam("under"),
+    "lease_until": bindparam("until"),
+}
+_FIRST: Final = insert(schema.leases).values(id=bindparam("lease"), **_HOLDER)
+_TAKEN: Final = update(schema.leases).where(_THIS).values(**_HOLDER)
+_ENDED: Final = (
+    update(schema.leases)
+    .where(_THIS, _LEASE.owner == bindparam("of"), _LEASE.fence == bindparam("under"))
+    .values(lease_until=bindparam("until"))
+)
+_RENEWED: Final = _ENDED.where(_LEASE.lease_until > 0)
+_FORGOTTEN: Final = delete(schema.leases).where(_THIS, _LEASE.fence == bindparam("under"))
 
 
 class LeaseLost(LedgerError):
@@ -72,7 +94,7 @@ class Lease:
         deadline = to_micros(self._ledger.clock.now() + timedelta(seconds=self._seconds))
         with within("renew"), self._ledger.database.write() as connection:
             # One statement: a process that is stopped while it has the row locked keeps it from everybody.
-            renewed = connection.execute(self._change(lease_until=deadline).where(schema.leases.c.lease_until > 0))
+            renewed = connection.execute(_RENEWED, self._place(deadline))
             if not renewed.rowcount:
                 raise LeaseLost(self.id)
         self._ends, self._deadline = began + self._seconds, deadline
@@ -80,13 +102,10 @@ class Lease:
     def release(self) -> None:
         """Let others have it at once. The fence goes on counting."""
         with within("release"), self._ledger.database.write() as connection:
-            connection.execute(self._change(lease_until=0))
+            connection.execute(_ENDED, self._place(0))
 
-    def _change(self, *, lease_until: int) -> Update:
-        """Set its end, if it is ours."""
-        column = schema.leases.c
-        ours = (column.id == self.id, column.owner == self._owner, column.fence == self.fence)
-        return update(schema.leases).where(*ours).values(lease_until=lease_until)
+    def _place(self, until: int) -> dict[str, str | int]:
+        return {"lease": self.id, "of": self._owner, "under": self.fence, "until": until}
 
 
 class Leases:
@@ -125,11 +144,8 @@ class Leases:
             if row is not None and now < row[2] <= now + FAR:
                 return None
             fence = (row[1] if row is not None else 0) + 1
-            values = {"owner": self._owner, "lease_until": until, "fence": fence}
-            if row is None:
-                connection.execute(insert(schema.leases).values(id=lease_id, **values))
-            else:
-                connection.execute(update(schema.leases).where(schema.leases.c.id == lease_id).values(**values))
+            values = {"lease": lease_id, "of": self._owner, "under": fence, "until": until}
+            connection.execute(_FIRST if row is None else _TAKEN, values)
         return fence
 
     def release(self, lease: Lease, *, forget: bool = False) -> None:
@@ -137,9 +153,8 @@ class Leases:
         self._drop(lease)
         lease.release()
         if forget:
-            column = schema.leases.c
             with within("forget"), self._ledger.database.write() as connection:
-                connection.execute(delete(schema.leases).where(column.id == lease.id, column.fence == lease.fence))
+                connection.execute(_FORGOTTEN, {"lease": lease.id, "under": lease.fence})
 
     def renew_held(self) -> None:
         """Renew every lease in hand. One that is lost is dropped; its holder finds out at its next check."""
@@ -192,9 +207,6 @@ def _row(
 
     With `skip_locked` a row that somebody else has locked counts as absent instead of being waited for.
     """
-    column = schema.leases.c
-    query = select(column.owner, column.fence, column.lease_until).where(column.id == lease_id)
-    if lock:
-        query = query.with_for_update(skip_locked=skip_locked)
-    row = connection.execute(query).first()
+    query = _ROW if not lock else _ROW_SKIPPED if skip_locked else _ROW_LOCKED
+    row = connection.execute(query, {"lease": lease_id}).first()
     return (row.owner, row.fence, row.lease_until) if row is not None else None

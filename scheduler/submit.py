@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from ledger import schema
 from ledger.clock import from_micros
@@ -45,7 +46,21 @@ __all__ = ["submit", "suspect"]
 
 _log = logging.getLogger(__name__)
 
-_PAGE = 1000
+_PAGE: Final = 1000
+
+_REQUEST: Final = schema.requests.c
+_STATE: Final = schema.request_states.c
+_PLACES: Final = (
+    select(_STATE.batch_index, _REQUEST.payload, _REQUEST.size)
+    .join_from(schema.request_states, schema.requests, _STATE.seq == _REQUEST.seq)
+    .where(
+        _STATE.batch_id == bindparam("batch"),
+        _STATE.status == literal_column("'batched'"),  # as a partial index has it
+        _STATE.batch_index > bindparam("after"),
+    )
+    .order_by(_STATE.batch_index)
+    .limit(literal_column(str(_PAGE)))  # written out: SQLite plans a statement anew for every bound limit
+)
 
 
 def submit(context: Context, batch: BatchRow, lease: Lease) -> bool:
@@ -139,18 +154,10 @@ def _items(context: Context, batch: BatchRow, nonce: str) -> Iterator[BatchItem]
 
 def _places(context: Context, batch: BatchRow) -> Iterator[tuple[int, bytes, int]]:
     """Index, payload and size in bytes of each item, in order."""
-    request, state = schema.requests.c, schema.request_states.c
-    query = (
-        select(state.batch_index, request.payload, request.size)
-        .join_from(schema.request_states, schema.requests, state.seq == request.seq)
-        .where(state.batch_id == batch.id, state.status == "batched")
-        .order_by(state.batch_index)
-        .limit(_PAGE)
-    )
     after = -1
     while True:
         with context.ledger.read() as connection:
-            rows = connection.execute(query.where(state.batch_index > after)).all()
+            rows = connection.execute(_PLACES, {"batch": batch.id, "after": after}).all()
         yield from ((row.batch_index, row.payload, row.size) for row in rows)
         if len(rows) < _PAGE:
             return

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import bindparam, literal_column, or_, select, tuple_
 
 from ledger import schema
 from ledger.clock import Clock, to_micros
@@ -64,6 +64,34 @@ _READINGS: Final = 100
 """So many batches that may be ours are read in one audit, at most; the others in later ones."""
 
 _TERMINAL: Final = frozenset({"collected", "failed"})
+
+_LOOK: Final = 16
+
+_BATCH: Final = schema.batches.c
+_LEASE: Final = schema.leases.c
+_DUE: Final = (
+    select(_BATCH.id, _BATCH.status)
+    .outerjoin_from(schema.batches, schema.leases, _LEASE.id == _BATCH.id)
+    .where(
+        _BATCH.due_at.is_not(None),
+        or_(_BATCH.due_at <= bindparam("now"), _BATCH.due_at > bindparam("far")),
+        _BATCH.provider == bindparam("provider"),
+        or_(
+            _LEASE.lease_until.is_(None),
+            _LEASE.lease_until <= bindparam("now"),
+            _LEASE.lease_until > bindparam("far"),
+        ),
+        _BATCH.id.not_in(bindparam("resting", expanding=True)),
+        _BATCH.status.not_in(bindparam("left_alone", expanding=True)),
+        # One that is to be sent, or is handed over to this account, does not wait for the other one's key.
+        or_(
+            _BATCH.status == literal_column("'planned'"),
+            tuple_(_BATCH.id, _BATCH.account).not_in(bindparam("elsewhere", expanding=True)),
+        ),
+    )
+    .order_by(_BATCH.due_at)
+    .limit(literal_column(str(_LOOK)))  # written out: SQLite plans a statement anew for every bound limit
+)
 
 
 class Worker:
@@ -163,31 +191,17 @@ class Worker:
 
     def _due(self) -> list[tuple[str, str]]:
         """Id and status of batches for which a step may be made now."""
-        batch, lease = schema.batches.c, schema.leases.c
-        pausing = self.health.pausing()
-        left_alone = [status for status, operation in _OPERATIONS.items() if operation in pausing]
-        now = to_micros(self._context.now())
-        query = (
-            select(batch.id, batch.status)
-            .outerjoin_from(schema.batches, schema.leases, lease.id == batch.id)
-            .where(
-                batch.due_at.is_not(None),
-                or_(batch.due_at <= now, batch.due_at > now + FAR),
-                batch.provider == self._context.provider.name,
-                or_(lease.lease_until.is_(None), lease.lease_until <= now, lease.lease_until > now + FAR),
-                batch.id.not_in([*self.mishaps.resting(), *self.held.resting()]),
-                batch.status.not_in(left_alone),
-                # One that is to be sent, or is handed over to this account, does not wait for the other one's key.
-                or_(
-                    batch.status == "planned",
-                    tuple_(batch.id, batch.account).not_in(self.elsewhere.resting()),
-                ),
-            )
-            .order_by(batch.due_at)
-            .limit(16)
-        )
+        now, pausing = to_micros(self._context.now()), self.health.pausing()
+        place = {
+            "now": now,
+            "far": now + FAR,
+            "provider": self._context.provider.name,
+            "resting": [*self.mishaps.resting(), *self.held.resting()],
+            "left_alone": [status for status, operation in _OPERATIONS.items() if operation in pausing],
+            "elsewhere": self.elsewhere.resting(),
+        }
         with self._context.ledger.read() as connection:
-            return [(row.id, row.status) for row in connection.execute(query)]
+            return [(row.id, row.status) for row in connection.execute(_DUE, place)]
 
     def _step(self, batch_id: str, lease: Lease) -> None:
         forget = False

@@ -9,7 +9,20 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Integer, bindparam, cast, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 
 from ledger import schema
 from ledger.backends.statements import columns
@@ -45,7 +58,7 @@ _IN_FORCE: Final = (
     select(_BOOK.digest, _BOOK.position)
     .where(_BOOK.provider == bindparam("of"), _BOOK.position <= bindparam("as_of"))
     .order_by(_BOOK.position.desc())
-    .limit(1)
+    .limit(literal_column("1"))  # written out: SQLite plans a statement anew for every bound limit
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,7 @@ _REQUESTS: Final = (
 _BATCHES: Final = f"SELECT {columns(schema.batches)} FROM batches WHERE id {{among}}"  # noqa: S608
 
 
+@cache
 def select_requests() -> Select[*tuple[Any, ...]]:
     """Whole requests, in the order of `RequestRow`'s fields."""
     state = schema.request_states

@@ -41,7 +41,7 @@ class Hands(NamedTuple):
 
 def mischief(call: str, random: Random, hands: Hands, *, twins: bool) -> Turn:
     """How a call goes wrong. `twins`: also in ways that leave two batches for one intent, whatever anybody does."""
-    if twins and call == "create" and random.random() < 0.5:
+    if twins and random.random() < 0.8:
         return random.choice(_twins(random, hands))
     return random.choice([*_anywhere(random, hands), *_OF_ONE.get(call, _nothing)(random, hands)])
 

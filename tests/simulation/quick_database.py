@@ -81,6 +81,7 @@ class _Plan(NamedTuple):
 
 
 _plans: Final[dict[Any, _Plan]] = {}
+_lasting: Final[dict[int, Any]] = {}
 
 
 class _QuickConnection:
@@ -94,8 +95,11 @@ class _QuickConnection:
     def execute(self, statement: Any, parameters: dict[str, Any] | None = None) -> _Rows:
         key = statement._generate_cache_key()
         named = parameters or {}
-        given = [named.get(bind.key, bind.effective_value) for bind in key.bindparams]
-        identity = (key.key, tuple([_shape(*pair) for pair in zip(key.bindparams, given, strict=True)]))
+        given = [_flat(bind, named.get(bind.key, bind.effective_value)) for bind in key.bindparams]
+        # What is given its values from outside stands in a module: it is known by sight, which is much quicker.
+        known = key.key if parameters is None else id(_lasting.setdefault(id(statement), statement))
+        shape = [_shape(*pair) for pair in zip(key.bindparams, given, strict=True) if _shapes(pair[0])]
+        identity = (known, tuple(shape))
         plan = _plans.get(identity)
         if plan is None:
             plan = _plans[identity] = _compiled(statement, key, named, self.dialect)
@@ -150,11 +154,22 @@ class _Rows:
         return self._row(row)
 
 
+def _flat(bind: Any, value: Any) -> Any:
+    """Tuples in a list become places of it, one after the other."""
+    if bind.expanding and value and isinstance(value[0], tuple):
+        return [part for pair in value for part in pair]
+    return value
+
+
+def _shapes(bind: Any) -> bool:
+    return bool(bind.expanding or bind.literal_execute)
+
+
 def _shape(bind: Any, value: Any) -> Any:
     """What of a value decides about the text of the statement."""
     if bind.literal_execute:
-        return tuple(value)
-    return len(value) if bind.expanding else None
+        return tuple(value) if bind.expanding else value
+    return len(value)
 
 
 def _compiled(statement: Any, key: Any, named: dict[str, Any], dialect: Any) -> _Plan:

@@ -16,7 +16,7 @@ from tests.simulation.quick_database import QuickDatabase
 from tests.simulation.refold import Refold
 from tests.simulation.stage import SECRET, template
 from tests.simulation.story import Story
-from tests.support.invariants import History, check_all, i5_all_is_done
+from tests.support.invariants import History, check_all, i5_all_is_done, within_budget
 from tests.support.witness import FakeWitness
 
 __all__ = ["Failure", "Outcome", "failures", "replay", "run"]
@@ -50,7 +50,8 @@ def run(seed: int, database: Database | None = None, tell: Callable[[str], objec
     try:
         story.play()
         stage.clock.advance(2_000)  # whatever still runs anywhere has ended then
-        i5_all_is_done(History(stage.ledger))
+        history = History(stage.ledger)
+        i5_all_is_done(history)
         check_all(
             stage.ledger,
             FakeWitness(stage.provider),
@@ -58,8 +59,12 @@ def run(seed: int, database: Database | None = None, tell: Callable[[str], objec
             secrets=[SECRET],
             logged=story.logged,
             twins=story.twins,
+            history=history,
             sound=_refold() if isinstance(stage.database, QuickDatabase) else None,
         )
+        if story.budget is not None and story.sent_within_budget is not None:
+            batches, calls = story.sent_within_budget
+            within_budget(history, FakeWitness(stage.provider), story.budget, batches=batches, calls=calls)
         if seed % _FULL_PROOF_EVERY == 0 and isinstance(stage.database, QuickDatabase):
             _prove(stage.database)
         return Outcome(stage.ledger.head().hash, story.turns)

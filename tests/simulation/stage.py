@@ -167,6 +167,8 @@ class Stage:
         with self.database.read() as connection:
             rows = connection.exec_driver_sql(query).cursor.fetchall()
         ours = {held.id for held in self.provider.batches if not held.strange}
+        if self.provider._coming:
+            return False
         return bool(ours) and ours <= {row[0] for row in rows} and not {row[1] for row in rows} & _SOUGHT
 
     def until_due(self, actors: list[Actor]) -> float:

@@ -13,7 +13,6 @@ import msgspec
 
 from ledger.backends import Database
 from scheduler import Policy
-from scheduler.audit import audit
 from tests.simulation.by_hand import something_by_hand
 from tests.simulation.mischief import FATES, Hands, mischief
 from tests.simulation.stage import Actor, Stage
@@ -36,16 +35,18 @@ class Story:
     def __init__(self, seed: int, database: Database | None = None, tell: Tell = lambda _line: None) -> None:
         self.random = random = Random(seed)
         self.tell = tell
-        self.budget = random.choice([2_000_000_000, 5_000_000_000]) if random.random() < 0.15 else None
+        self.budget = random.choice([2_000_000_000, 5_000_000_000, 8_000_000_000]) if random.random() < 0.15 else None
         self.stage = Stage(random, self._policy(), database)
         provider = self.stage.provider
         provider.batch_seconds = random.choice([0.0, 5.0, 20.0])
         provider.visible_after = random.choice([0.0, 5.0, 15.0])
         provider.results_after = random.choice([0.0, 5.0])
+        self.sent_within_budget: tuple[int, int] | None = None
+        """How many batches and calls the provider had taken when the budget was lifted."""
         self.others_key = random.random() < 0.1
-        self.twins = not self.others_key and random.random() < 0.4
-        """Whether there may be two batches for one intent, whatever anybody does."""
-        self.audited = self.twins or random.random() < 0.2
+        self.twins = not self.others_key and self.budget is None and random.random() < 0.5
+        """Whether there may be two batches for one intent, whatever anybody does. No budget foresees them."""
+        self.audited = self.twins or random.random() < 0.1
         self.misfortune = random.choice([0.1, 0.25, 0.4])
         self.faulty_turns = random.randint(3, 12)
         self.turns = 0
@@ -70,7 +71,7 @@ class Story:
             retry_max_seconds=8.0,
             lease_seconds=15.0,
             submit_quiet_seconds=60.0,
-            fallback_to_standard=self.random.random() < 0.3,
+            fallback_to_standard=self.random.random() < 0.4,
             budget_total=self.budget,
         )
 
@@ -90,9 +91,10 @@ class Story:
 
     def turn(self, call: str) -> Turn:
         """How a call of whoever is at work goes."""
-        if not self.happens(self.misfortune):
+        twins = self.twins and call == "create"
+        if not self.happens(0.5 if twins else self.misfortune):
             return Turn()
-        turn = mischief(call, self.random, Hands(self.die, self.others), twins=self.twins)
+        turn = mischief(call, self.random, Hands(self.die, self.others), twins=twins)
         self.tell(f"  {self.at_work.name}: {call} goes wrong: {_told(turn)}")
         return turn
 
@@ -123,8 +125,10 @@ class Story:
             self.tell(f"the clock of {actor.name} jumps by {jump:+.0f} s")
         if self.happens(0.06):
             self.submit()
-        if self.happens(0.1):
+        if self.happens(0.15):
             self.tell(f"by hand: {something_by_hand(self.person, self.random)}")
+        if self.audited and self.happens(0.06):
+            self.audit(self.random.choice(self.actors))
         if self.happens(0.04):
             self.lose()
 
@@ -155,6 +159,8 @@ class Story:
             tags=draw([{}, {"team": "search"}, {"team": "ads", "stage": "test"}]),
         )
         for body in bodies:
+            if self.stage.policy.fallback_to_standard and self.random.random() < 0.3:
+                self.stage.provider.fates[body].extend(["overloaded"] * 3)  # enough for a call, as often as not
             self.stage.provider.fates[body].extend(self.random.choices(FATES, k=draw([0, 0, 0, 0, 1, 1, 3])))
             if self.random.random() < 0.04:
                 self.stage.provider.poison.add(body)
@@ -187,12 +193,14 @@ class Story:
         self.stage.clock.advance(2_000)  # whatever still runs anywhere has ended then
         if self.audited:
             for actor in {actor.session.account_in_use: actor for actor in self.actors}.values():
-                audit(actor.context)
+                self.audit(actor)
         return self.stage.queue().idle
 
     def calm(self) -> None:
         """From here on all goes well: every account's key is in use, there is money, and what is lost is old."""
         self.tell("from here on all goes well")
+        if self.budget is not None:
+            self.sent_within_budget = (len(self.stage.provider.batches), len(self.stage.provider.standard))
         self.stage.policy = msgspec.structs.replace(self.stage.policy, budget_total=None)
         for account in (OURS, OTHERS) if self.others_key else ():
             # Whoever looks first keeps the batch from the others for a while: with a clock ahead, always.
@@ -203,19 +211,29 @@ class Story:
 
     def work(self, actor: Actor) -> bool:
         """A turn of one worker; if it dies of it, another takes its place. Returns whether it did anything."""
-        self.at_work = actor
         before = self.stage.queue()
-        due = self.stage.until_due([actor]) == 0  # if nothing is, the worker would find nothing: asking it takes long
-        try:
-            if due and before.waiting:
-                actor.worker.plan()
-            if due:
+        if self.stage.until_due([actor]) == 0:  # if nothing is, the worker would find nothing: asking it takes long
+            with self._mortal(actor):
+                if before.waiting:
+                    actor.worker.plan()
                 actor.worker.advance()
+        return self.stage.queue().position != before.position
+
+    def audit(self, actor: Actor) -> None:
+        """A worker compares what the provider has with the ledger; it may die of that, too."""
+        with self._mortal(actor):
+            found = actor.worker.audit()
+            self.tell(f"audit by {actor.name}: {found} found")
+
+    @contextmanager
+    def _mortal(self, actor: Actor) -> Iterator[None]:
+        self.at_work = actor
+        try:
+            yield
         except Death:
             self.tell(f"  {actor.name} dies")
             self.actors = [self.newborn() if one is actor else one for one in self.actors]
         assert actor.worker.mishaps.errors == {}, actor.worker.mishaps.errors
-        return self.stage.queue().position != before.position
 
 
 def _told(turn: Turn) -> str:

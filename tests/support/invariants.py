@@ -30,7 +30,7 @@ from ledger.events import (
 )
 from ledger.pricing import PriceBook, normalise_json, price
 from ledger.verify import verify
-from tests.support.witness import HeldByProvider, Witness
+from tests.support.witness import FakeWitness, HeldByProvider, Witness
 
 __all__ = [
     "History",
@@ -42,6 +42,7 @@ __all__ = [
     "i5_all_is_done",
     "i6_cost_is_the_bill",
     "i7_no_secret_is_kept",
+    "within_budget",
 ]
 
 Place = tuple[str, int]
@@ -111,13 +112,15 @@ def check_all(
     secrets: Iterable[str] = (),
     logged: Iterable[str] = (),
     twins: bool = True,
+    history: History | None = None,
     sound: Callable[[Ledger], Sequence[str]] | None = None,
 ) -> None:
     """I1 to I4, I6 and I7. `twins` False where nothing happened that could make one: then there must be none.
 
-    `sound` says what is wrong with log and projections; by default `ledger.verify` does.
+    `sound` says what is wrong with log and projections; by default `ledger.verify` does. `history`
+    is the log, if it was read already.
     """
-    history = History(ledger)
+    history = history or History(ledger)
     i1_acknowledged_events_survive(history, acknowledged)
     i2_log_and_projections_agree(ledger, sound)
     i3_one_submission_per_intent(history, witness, twins=twins)
@@ -227,6 +230,23 @@ def i7_no_secret_is_kept(ledger: Ledger, secrets: Iterable[str], logged: Iterabl
             rows = connection.exec_driver_sql(f"SELECT * FROM {table.name}").cursor.fetchall()
         text = repr(rows)
         assert not any(secret in text for secret in wanted), f"I7: a secret stands in {table.name}"
+
+
+def within_budget(history: History, witness: FakeWitness, budget: int, *, batches: int, calls: int) -> None:
+    """What was sent under a budget (the first so many batches and calls) never cost more than that, in pico-USD.
+
+    Not counted is what the ledger lists as unknown, and so could not count either. Only for a story without twins,
+    in which nothing costs more than was estimated.
+    """
+    charges = list(history.charges(PriceBook.packaged()))
+    costs = {one.place: one.cost or 0 for one in charges if one.place is not None}
+    paid = 0
+    for held in witness.batches()[:batches]:
+        for custom_id in held.items or ():
+            paid += costs[held.id, int(custom_id.rpartition("-")[2])]
+    made = sum(witness.call_costs()[:calls])
+    paid += made - min(made, _unknown_calls(history, charges, witness))
+    assert paid <= budget, f"the budget was {budget}, what was sent within it cost {paid}"
 
 
 _TERMINAL = frozenset({"succeeded", "errored", "canceled", "abandoned"})

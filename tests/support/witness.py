@@ -70,6 +70,10 @@ class FakeWitness:
         answered = Counter(params for params, _ in self._provider.standard)
         return {sha256(params).hexdigest(): (many, 2 * cost_of(params)) for params, many in answered.items()}
 
+    def call_costs(self) -> list[int]:
+        """What each standard call that it answered costs, in order."""
+        return [2 * cost_of(params) for params, _ in self._provider.standard]
+
     def bill(self) -> int:
         return sum(held.bill for held in self.batches()) + sum(many * cost for many, cost in self.calls().values())
 

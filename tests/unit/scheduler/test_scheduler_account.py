@@ -12,6 +12,7 @@ from ledger.events import BatchSubmissionReleased
 from ledger.verify import verify
 from scheduler.account import account_of, take_over
 from scheduler.providers.base import SubmissionUncertain
+from scheduler.uncertain import release
 from tests.support.fake_provider import OTHERS, OURS, Turn
 from tests.support.interrupted import Interrupted
 from tests.support.world import World
@@ -56,6 +57,31 @@ def test_a_rotated_key_goes_on_with_every_open_batch_once_one_is_seen_with_it(wo
     assert [account_of(batch) for batch in world.batches()] == [OTHERS, OTHERS]
     assert verify(world.ledger.database).problems == ()
     assert [batch.status for batch in world.batches()] == ["in_progress", "uncertain"]
+
+
+def test_a_worker_at_rest_goes_on_at_once_with_what_was_handed_over(world: World) -> None:
+    two_open(world)
+    rotate(world)
+    world.clock.advance(60)
+    world.worker.tick()
+    assert len(world.worker.elsewhere.resting()) == 2
+    take_over(world.context(), world.batches()[0])
+    world.run(seconds=30.0)
+    assert world.statuses() == ["succeeded"] * 5
+    assert world.provider.calls["create"] == 2
+    world.check()
+
+
+def test_a_worker_at_rest_sends_at_once_what_was_given_up_by_hand(world: World) -> None:
+    world.provider.plan("create", LOST)
+    world.send(2)
+    world.provider.account_in_use = OTHERS
+    world.clock.advance(1)
+    assert world.worker.advance()
+    assert world.batch().status == "uncertain"
+    release(world.context(), world.worker.leases, world.batch().id, lambda _: True)
+    assert world.worker.advance()
+    assert (world.batch().status, account_of(world.batch())) == ("in_progress", OTHERS)
 
 
 def test_an_account_that_does_not_see_the_batch_proves_nothing(world: World) -> None:

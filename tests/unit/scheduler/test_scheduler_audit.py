@@ -10,9 +10,10 @@ import pytest
 from ledger.errors import ProviderRefused, ProviderUnreachable
 from ledger.events import BatchDuplicateDetected, BatchPlanned, BatchSubmissionReleased, BatchSubmitted
 from ledger.verify import verify
+from scheduler.account import account_of
 from scheduler.audit import AuditReport, Finding, audit
 from scheduler.context import Context
-from scheduler.providers.base import BatchStatus, ResultsUnavailable, SubmissionUncertain
+from scheduler.providers.base import BatchStatus, ItemResult, ResultsUnavailable, SubmissionUncertain
 from tests.support.fake_provider import OTHERS, OURS, HeldBatch, Turn
 from tests.support.interrupted import Interrupted
 from tests.support.world import World
@@ -62,14 +63,15 @@ def test_what_is_the_same_on_both_sides_is_matched(world: World) -> None:
     assert len(world.names()) == before
 
 
-def test_strangers_are_left_alone_and_read_once(world: World) -> None:
+def test_strangers_are_left_alone_and_read_twice(world: World) -> None:
     world.send(2)
     world.provider.stranger(2)
     world.provider.stranger(3)
     context = ended(world)
     for _ in range(3):
         assert verdicts(audit(context)) == [("2", "stranger"), ("1", "stranger"), ("0", "matched")]
-    assert world.provider.calls["results"] == 1
+        world.clock.advance(10)
+    assert world.provider.calls["results"] == 2
     assert world.provider.calls["cancel"] == 0
     assert world.recorded(BatchDuplicateDetected) == []
 
@@ -140,6 +142,40 @@ def test_what_comes_late_is_a_twin_whose_cost_is_recorded(world: World) -> None:
     assert world.statuses() == ["succeeded"] * 2
     assert audit(world.context()).findings == ()
     world.check()
+
+
+def test_what_comes_late_under_the_account_before_is_found_with_its_key(world: World) -> None:
+    world.provider.plan("create", Turn(commit_after=1_000.0, refuse=LOST))
+    world.send(2)
+    while world.batch().status == "uncertain":
+        world.clock.advance(1)
+        world.worker.advance()
+    world.provider.account_in_use = OTHERS
+    world.run()
+    assert account_of(world.batch()) == OTHERS
+    world.clock.advance(1_000)
+    assert verdicts(audit(ended(world))) == [("0", "matched")]
+    world.provider.account_in_use = OURS
+    assert verdicts(audit(ended(world))) == [("1", "twin")]
+    first, twin = world.batches()
+    assert (twin.twin_of, account_of(twin)) == (first.id, OURS)
+    world.run()
+    assert [batch.status for batch in world.batches()] == ["collected"] * 2
+    world.check()
+
+
+def test_a_foreign_file_read_once_hides_no_twin(world: World) -> None:
+    world.provider.plan("create", Turn(copies=2))
+    world.send(1)
+    context = ended(world)
+
+    def foreign(lines: list[ItemResult]) -> list[ItemResult | Exception]:
+        return [msgspec.structs.replace(lines[0], custom_id="somebody-0")]
+
+    world.provider.plan("results", Turn(mangle=foreign))
+    assert verdicts(audit(context)) == [("1", "matched"), ("0", "stranger")]
+    world.clock.advance(10)
+    assert verdicts(audit(context)) == [("1", "matched"), ("0", "twin")]
 
 
 def test_a_post_that_was_doubled_is_found(world: World) -> None:
@@ -272,11 +308,12 @@ def test_an_audit_may_be_told_how_much_to_read(world: World) -> None:
     for _ in range(5):
         world.provider.stranger(2)
     context = ended(world)
-    told = [[entry.verdict for entry in audit(context, most_readings=2).findings] for _ in range(3)]
-    assert told[0] == ["stranger"] * 2 + ["undecided"] * 3
-    assert told[1] == ["stranger"] * 4 + ["undecided"]
-    assert told[2] == ["stranger"] * 5
-    assert world.provider.calls["results"] == 5
+    told = []
+    for _ in range(6):
+        told.append([entry.verdict for entry in audit(context, most_readings=2).findings].count("stranger"))
+        world.clock.advance(10)
+    assert told == [2, 2, 4, 4, 5, 5]
+    assert world.provider.calls["results"] == 10
 
 
 def test_what_is_submitted_during_an_audit_is_known(world: World) -> None:

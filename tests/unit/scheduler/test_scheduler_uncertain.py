@@ -53,6 +53,7 @@ def test_one_whose_time_is_over_is_released(world: World, by_hand: Leases) -> No
     lost(world, made=False)
     assert outcomes(seek(world.context(), by_hand)) == ["uncertain"]
     world.clock.advance(20)
+    assert outcomes(seek(world.context(), by_hand)) == ["uncertain"]
     (sought,) = seek(world.context(), by_hand)
     assert (sought.outcome, sought.provider_batch_id) == ("released", None)
     assert sought.why == "to be sent again: the provider lists no batch that could be this one"

@@ -8,16 +8,18 @@ import socket
 import threading
 from collections import Counter
 
+import msgspec
 import pytest
 
 from ledger.errors import DatabaseUnusable, ProviderRefused, ProviderUnreachable
+from ledger.events import BatchPolled
 from scheduler import Context, Worker
 from scheduler import worker as worker_module
 from scheduler.budget import ModelUnpriced
 from scheduler.leases import Leases
 from scheduler.machine import Step
 from scheduler.providers.base import CapacityRefused, SubmissionUncertain
-from tests.support.fake_provider import OTHERS, OURS, Turn
+from tests.support.fake_provider import OTHERS, Turn
 from tests.support.world import World
 
 SILENT = ProviderUnreachable("no connection")
@@ -181,21 +183,43 @@ def test_a_batch_of_another_account_is_looked_at_less_and_less_often(world: Worl
         world.clock.advance(8)
         world.worker.tick()
     world.provider.account_in_use = OTHERS
-    waits = []
+    world.clock.advance(world.until_due())
+    told, waits = len(world.names()), []
     for _ in range(16):
-        world.clock.advance(world.until_due())
         assert world.worker.advance()
-        waits.append(world.until_due())
+        began = world.clock.monotonic()
+        while world.worker.elsewhere.resting():
+            world.clock.advance(20)
+        waits.append(world.clock.monotonic() - began)
     assert waits[0] <= 60.0
     assert waits[4] > 200.0
-    assert all(2_880.0 <= wait <= 3_600.0 for wait in waits[11:])
-    world.provider.account_in_use = OURS
-    world.clock.advance(world.until_due())
-    assert world.worker.advance()
-    world.provider.account_in_use = OTHERS
-    world.clock.advance(world.until_due())
-    assert world.worker.advance()
-    assert world.until_due() <= 60.0
+    assert all(2_880.0 <= wait <= 3_620.0 for wait in waits[11:])
+    assert len(world.names()) == told + 1
+    assert world.until_due() <= 0
+
+
+def test_who_has_the_wrong_key_holds_up_nobody_who_has_the_right_one(shared_world: World) -> None:
+    world = shared_world
+    theirs = Worker(msgspec.structs.replace(world.context(), provider=world.provider.session(OTHERS)))
+    world.send(4)
+    world.run(theirs, world.worker, seconds=40.0)
+    assert world.statuses() == ["succeeded"] * 4
+    told = [data for data in world.recorded(BatchPolled) if "another account" in (data.problem or "")]
+    assert len(told) == 1
+
+
+def test_the_right_key_clears_the_note_and_the_wrong_one_does_not_put_it_back(world: World) -> None:
+    world.provider.batch_seconds = 10_000.0
+    world.send()
+    theirs = Worker(msgspec.structs.replace(world.context(), provider=world.provider.session(OTHERS)))
+    for _ in range(40):
+        world.clock.advance(1)
+        theirs.tick()
+        world.worker.tick()
+    polled = [data.problem for data in world.recorded(BatchPolled)]
+    assert [problem is None for problem in polled] == [False] + [True] * (len(polled) - 1)
+    assert len(polled) > 5
+    assert world.batch().note is None
 
 
 def test_a_step_that_breaks_holds_up_no_other_batch(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,10 @@ NAMES = [str(info.name) for info in app.registered_commands]
 
 
 def test_every_command_of_the_design_is_there() -> None:
-    wanted = "init submit run results requests batches events show savings anchor verify purge rebuild simulate demo"
+    wanted = (
+        "init submit run results cancel retry requests batches events show savings "
+        "verify anchor rebuild purge reconcile simulate demo"
+    )
     assert set(wanted.split()) == set(NAMES)
 
 

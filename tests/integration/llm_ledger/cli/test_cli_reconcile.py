@@ -105,7 +105,7 @@ def test_a_second_batch_of_ours_is_recorded_with_its_cost(
 ) -> None:
     simulator.fault(endpoint="batches.create", kind="twice")
     program("submit", program.file(request_line(1), request_line(2)))
-    assert program("run", "--until-idle").code == 0
+    work(program, lambda statuses: "collected" in statuses)
     simulator.advance(3600)
     shown = program("reconcile").out
     assert "twin" in shown
