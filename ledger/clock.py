@@ -24,6 +24,11 @@ class Clock(Protocol):
         ...
 
 
+def _elapsed() -> float:
+    """Seconds that have passed, those included in which the machine was suspended, where it can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class SystemClock:
     """The machine's own clocks."""
 
@@ -31,7 +36,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return _elapsed()
 
 
 def to_micros(instant: datetime) -> int:

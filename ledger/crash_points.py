@@ -31,7 +31,7 @@ STEPS: Final = (
 """What a process does. `lease`, `renew`, `release`, `forget` are what it does with leases; `ledger` is the rest."""
 
 SUBJECTS: Final = (
-    "commit", "newest_batch_id", "create", "retrieve", "list_newer", "results", "cancel", "call",
+    "commit", "newest_batch", "create", "retrieve", "list_newer", "results", "cancel", "call",
 )  # fmt: skip
 
 MOMENTS: Final = ("before", "during", "after")

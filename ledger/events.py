@@ -224,7 +224,7 @@ class BatchPlanned(EventData, frozen=True, kw_only=True):
 class BatchSubmissionStarted(EventData, frozen=True, kw_only=True):
     """The intent to POST, written before it. After `deadline` its sender no longer may send.
 
-    `newest_before` is the provider's newest batch at that time, `noted_at` the provider's own clock then.
+    `newest_before` is the provider's newest batch at that time, made at `noted_at`; None where there was none.
     `reserved` is what the batch may cost at most, in pico-USD, held back from the budget until it is collected.
     """
 

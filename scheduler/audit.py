@@ -15,7 +15,7 @@ from sqlalchemy import func, or_, select
 from ledger import schema
 from ledger.clock import from_micros, to_micros
 from ledger.codec import decode_data
-from ledger.errors import ProviderRefused, VersionConflict
+from ledger.errors import ProviderError, VersionConflict
 from ledger.events import BatchCounts, BatchSubmissionStarted, batch_stream
 from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
@@ -34,6 +34,9 @@ Verdict = Literal["matched", "differs", "adopted", "twin", "candidate", "undecid
 _LONGEST_BACK: Final = timedelta(days=30)
 _KEPT: Final = timedelta(days=29)
 _MARGIN: Final = timedelta(hours=1)
+_FAILURES: Final = 3
+"""So many batches may be unreadable in one audit, before it is the provider that does not answer."""
+
 _NOTHING: Final = "nothing to do"
 
 
@@ -159,6 +162,7 @@ class _Unknown:
         self._context = context
         self._known = known
         self._readings_left = most_readings
+        self._failed = 0
 
     def tell(self, one: BatchStatus) -> Finding:
         if one.total not in self._known.sizes:
@@ -171,7 +175,10 @@ class _Unknown:
             self._readings_left -= 1
         try:
             proof = read_proof(self._context, one)
-        except ProviderRefused as error:
+        except ProviderError as error:
+            self._failed += 1
+            if self._failed > _FAILURES:
+                raise
             return self._open(one, f"its results cannot be read: {error}")
         if named := proof.nonces & self._known.by_nonce.keys():
             return self._ours(one, min(named))
@@ -205,7 +212,7 @@ def _compare(one: BatchStatus, row: BatchRow) -> Finding:
         return _finding("differs", one, row, f"the provider counts {one.total} items, {row.request_count} were sent")
     if row.status in ("ended", "collected") and one.state == "ended" and counted != _counts(one):
         return _finding("differs", one, row, f"when it ended the provider counted {_spelt(counted)}")
-    if row.status == "collected" and row.settled != row.request_count:
+    if row.twin_of is None and row.status == "collected" and row.settled != row.request_count:
         return _finding("differs", one, row, f"its results told of {row.settled} items")
     return _finding("matched", one, row, _NOTHING)
 

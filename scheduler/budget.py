@@ -260,7 +260,7 @@ def _hear_the_day(context: Context) -> None:
     """
     told = context.provider.provider_time()
     if told is None or told.date() != context.now().date():
-        context.provider.newest_batch_id()
+        context.provider.newest_batch()
 
 
 def _midnight(instant: datetime) -> datetime:

@@ -76,13 +76,18 @@ def record(context: Context, answer: Answered) -> None:
 def _events(context: Context, answer: Answered, request: RequestRow, body: EncodedPayload) -> list[NewEvent]:
     late = request.version != answer.request.version
     said = _failure(answer, body) if answer.result.kind == "errored" else _success(answer, request, body)
-    if late and (request.status in TERMINAL or answer.result.kind == "errored"):
+    if late and (_goes_on_without(request) or answer.result.kind == "errored"):
         said = [data for data in said if isinstance(data, CacheUsageRecorded)]
     # Ids that follow from the call: an append that was stored, and not acknowledged, is known again.
     return [
         request_event(context, request, data, derive(answer.call_id, int(late), data.TYPE), ahead=ahead)
         for ahead, data in enumerate(said, start=1)
     ]
+
+
+def _goes_on_without(request: RequestRow) -> bool:
+    """Whether it has ended, or is in a batch by now that counts on it: there is no place for this answer any more."""
+    return request.status in TERMINAL or request.status == "batched"
 
 
 def _failure(answer: Answered, body: EncodedPayload) -> list[EventData]:
@@ -111,7 +116,7 @@ def _success(answer: Answered, request: RequestRow, body: EncodedPayload) -> lis
     if problem := _unreadable(request.provider, model, result.usage):
         return [succeeded, RequestCostUnknown(reason=problem)]
     usage = CacheUsageRecorded(
-        role="duplicate" if request.status in TERMINAL else "result",
+        role="duplicate" if _goes_on_without(request) else "result",
         provider=request.provider,
         model=model,
         processing="standard",

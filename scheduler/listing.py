@@ -35,7 +35,7 @@ def list_batches(context: Context, ends: Callable[[BatchStatus], bool]) -> Listi
     """List until a batch for which `ends` is true. Raises `ProviderError`, also for a list that breaks off."""
     provider = context.provider
     if provider.provider_time() is None:
-        provider.newest_batch_id()  # whatever its answer, it tells the time
+        provider.newest_batch()  # whatever its answer, it tells the time
     asked_at = provider.provider_time()
     listing = iter(provider.list_newer(None))
     # What appears while later pages are read stands before the first one: only that one's time counts.

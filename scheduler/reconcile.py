@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import select
 
 from ledger import schema
-from ledger.errors import ProviderError, ProviderRefused
+from ledger.errors import ProviderError
 from ledger.events import (
     BatchPolled,
     BatchSubmissionReleased,
@@ -44,7 +44,7 @@ _FAR_BEFORE: Final = timedelta(hours=1)
 
 
 class _Intent(msgspec.Struct, frozen=True):
-    """The provider's time when the newest batch was noted, and at the first look for this one; None if untold."""
+    """When the batch noted before the submission was made, and the provider's time at the first look for this one."""
 
     noted_at: datetime | None
     first_look: datetime | None
@@ -55,7 +55,7 @@ class _Look(msgspec.Struct, frozen=True):
 
     ours: list[tuple[BatchStatus, str]]
     undecided: int
-    failure: ProviderRefused | None
+    failure: ProviderError | None
 
 
 def reconcile(context: Context, batch: BatchRow, lease: Lease) -> bool:
@@ -121,24 +121,24 @@ def _intent(context: Context, batch: BatchRow) -> _Intent:
 
 
 def _is_older(one: BatchStatus, batch: BatchRow, intent: _Intent) -> bool:
-    """True of the noted one; and, should that be gone by now, of what was there long before it was noted."""
-    if one.id == batch.newest_before:
-        return True
-    return intent.noted_at is not None and one.created_at < intent.noted_at - _FAR_BEFORE
+    """True of what was there long before the noted one: on its time only, since that may be gone by now."""
+    if intent.noted_at is None:
+        return one.id == batch.newest_before
+    return one.created_at < intent.noted_at - _FAR_BEFORE
 
 
 def _candidates(context: Context, batch: BatchRow, listing: Listing, intent: _Intent) -> list[BatchStatus]:
     """Those of the listed batches that may be this one.
 
-    If the noted one is gone only time tells what is newer; where that was not noted either, everything may be it.
+    Newer than the noted one, that is, but for the granule by which the provider's machines may disagree.
     """
-    end = listing.end.id if listing.end is not None else None
-    gone = batch.newest_before is not None and end != batch.newest_before
-    since = intent.noted_at - GRANULE if gone and intent.noted_at is not None else None
+    since = intent.noted_at - GRANULE if intent.noted_at is not None else None
     newer = [
         one
         for one in listing.batches
-        if one.total == batch.request_count and (since is None or one.created_at >= since)
+        if one.total == batch.request_count
+        and one.id != batch.newest_before
+        and (since is None or one.created_at >= since)
     ]
     column = schema.batches.c
     with context.ledger.read() as connection:
@@ -151,11 +151,11 @@ def _look(context: Context, batch: BatchRow, candidates: list[BatchStatus]) -> _
     nonces = set(msgspec.json.decode(batch.nonces))
     ours: list[tuple[BatchStatus, str]] = []
     undecided = 0
-    failure: ProviderRefused | None = None
+    failure: ProviderError | None = None
     for candidate in candidates:
         try:
             proof = read_proof(context, candidate)
-        except ProviderRefused as error:  # one that cannot be read does not hide the others
+        except ProviderError as error:  # one that cannot be read does not hide the others
             failure = error
             continue
         if found := proof.nonces & nonces:

@@ -70,7 +70,7 @@ def submit(context: Context, batch: BatchRow, lease: Lease) -> bool:
     `LedgerCorrupt`, if a stored body cannot be read.
     """
     try:
-        newest = context.provider.newest_batch_id()
+        newest = context.provider.newest_batch()
     except ProviderError as error:
         _refused(context, batch, lease, str(error))
         raise
@@ -110,7 +110,7 @@ def suspect(context: Context, batch: BatchRow, lease: Lease) -> bool:
     return False
 
 
-def _intend(context: Context, batch: BatchRow, lease: Lease, newest: str | None) -> BatchRow:
+def _intend(context: Context, batch: BatchRow, lease: Lease, newest: BatchStatus | None) -> BatchRow:
     reserved = reservation(context, batch)
     within_budget = guard(context, batch, reserved)
 
@@ -121,8 +121,8 @@ def _intend(context: Context, batch: BatchRow, lease: Lease, newest: str | None)
     data = BatchSubmissionStarted(
         nonce=context.nonce(),
         deadline=from_micros(lease.deadline),
-        newest_before=newest,
-        noted_at=context.provider.provider_time(),
+        newest_before=newest.id if newest is not None else None,
+        noted_at=newest.created_at if newest is not None else None,
         account=msgspec.Raw(msgspec.json.encode(context.provider.account())),
         reserved=reserved,
     )

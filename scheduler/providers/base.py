@@ -186,8 +186,8 @@ class BatchProvider(Protocol):
         """
         ...
 
-    def newest_batch_id(self) -> str | None:
-        """Id of the newest batch of this account, None if it has none."""
+    def newest_batch(self) -> BatchStatus | None:
+        """The newest batch of this account, None if it has none."""
         ...
 
     def create(

@@ -283,7 +283,7 @@ def test_no_read_fails_in_a_way_that_nobody_foresaw() -> None:
         world.simulator.fault_rate(1.0, seed=5)
         told = []
         for _ in range(60):
-            for ask in (world.provider.newest_batch_id, partial(world.provider.retrieve, batch_id)):
+            for ask in (world.provider.newest_batch, partial(world.provider.retrieve, batch_id)):
                 try:
                     ask()
                 except ProviderError as error:

@@ -50,6 +50,7 @@ class Story:
         self.misfortune = random.choice([0.1, 0.25, 0.4])
         self.faulty_turns = random.randint(3, 12)
         self.turns = 0
+        self.aged = False
         self.nested = False
         self.logged: list[str] = []
         self.actors: list[Actor] = []
@@ -179,8 +180,8 @@ class Story:
                 self.meanwhile()
                 if self.turns == self.faulty_turns:
                     self.calm()
-                if self.turns == self.faulty_turns + 30 and self.stage.all_known():
-                    self.month()  # what was deleted is given up then
+                if not self.aged and self.turns >= self.faulty_turns + 30:
+                    self.age()
                 worked = self.work(self.random.choice(self.actors))
                 if not self.happens(0.3):
                     rest = 3.0 if worked else min(rest * 1.5, 60.0)
@@ -192,9 +193,21 @@ class Story:
             return False
         self.stage.clock.advance(2_000)  # whatever still runs anywhere has ended then
         if self.audited:
-            for actor in {actor.session.account_in_use: actor for actor in self.actors}.values():
-                self.audit(actor)
+            self.audit_all()
         return self.stage.queue().idle
+
+    def age(self) -> None:
+        """A month passes, and what was deleted is given up; but not before every twin was found."""
+        if self.stage.all_known():
+            self.aged = True
+            self.month()
+        elif self.audited:
+            self.audit_all()
+
+    def audit_all(self) -> None:
+        """An audit of each account."""
+        for actor in {actor.session.account_in_use: actor for actor in self.actors}.values():
+            self.audit(actor)
 
     def calm(self) -> None:
         """From here on all goes well: every account's key is in use, there is money, and what is lost is old."""

@@ -185,10 +185,10 @@ class FakeProvider:
     def provider_time(self) -> datetime | None:
         return self._heard
 
-    def newest_batch_id(self) -> str | None:
-        with self._turn("newest_batch_id"):
+    def newest_batch(self) -> BatchStatus | None:
+        with self._turn("newest_batch"):
             seen = self._visible()
-            return seen[-1].id if seen else None
+            return self._status(seen[-1]) if seen else None
 
     def create(
         self,

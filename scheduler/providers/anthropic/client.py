@@ -82,9 +82,9 @@ class AnthropicBatches:
             workspace=workspace if isinstance(workspace, str) else None,
         )
 
-    def newest_batch_id(self) -> str | None:
+    def newest_batch(self) -> BatchStatus | None:
         batches = self._page(limit=1, after=None).batches
-        return batches[0].id if batches else None
+        return batches[0] if batches else None
 
     def create(
         self,
@@ -124,7 +124,7 @@ class AnthropicBatches:
         path = f"{_batch_path(batch_id)}/cancel"
         with self._reading():
             response = self._sdk().post(path, cast_to=httpx2.Response, options={"follow_redirects": False})
-            return parse_batch(self._listen(response).content)
+            return self._told(response, parse_batch)
 
     def list_newer(self, than: str | None) -> Iterator[BatchStatus]:
         """Batches newer than the given id, newest first; every batch if None, or if that id is gone.
@@ -185,7 +185,7 @@ class AnthropicBatches:
                 cast_to=httpx2.Response,
                 options={"headers": headers, "follow_redirects": False},
             )
-            return parse(self._listen(response).content)
+            return self._told(response, parse)
         except APIStatusError as error:
             raise refused(self._answer(error)) from error
         except Exception as error:
@@ -230,7 +230,7 @@ class AnthropicBatches:
         options: RequestOptions = {"params": query, "follow_redirects": False}
         with self._reading():
             response = self._sdk().get(path, cast_to=httpx2.Response, options=options)
-            return parse(self._listen(response).content)
+            return self._told(response, parse)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -267,16 +267,22 @@ class AnthropicBatches:
             max_retries=retries,
         )
 
-    def _listen(self, response: httpx2.Response) -> httpx2.Response:
+    def _told(self, response: httpx2.Response, parse: Callable[[bytes], _Parsed]) -> _Parsed:
+        """What an answer says. Only one that is the API's own also tells the time."""
+        parsed = parse(response.content)
+        self._listen(response)
+        return parsed
+
+    def _listen(self, response: httpx2.Response) -> None:
         """Note what the provider's clock says."""
         told = answered_at(response.headers)
         with self._lock:
             if told is not None and (self._heard is None or told > self._heard):
                 self._heard = told
-        return response
 
     def _answer(self, error: APIStatusError) -> Answer:
-        self._listen(error.response)
+        if error.type:  # the API's own words: a gateway's error page may have a clock of its own
+            self._listen(error.response)
         return Answer(
             status=error.status_code,
             headers={name.lower(): value for name, value in error.response.headers.items()},

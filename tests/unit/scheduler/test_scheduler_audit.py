@@ -112,7 +112,7 @@ def test_a_batch_that_was_given_up_but_not_sent_again_is_adopted(world: World) -
     world.provider.visible_after = 1_000.0
     world.provider.plan("create", Turn(lose=LOST))
     world.send(2)
-    world.provider.plan("newest_batch_id", *[ProviderUnreachable("no connection")] * 100)
+    world.provider.plan("newest_batch", *[ProviderUnreachable("no connection")] * 100)
     while world.batch().status == "uncertain":
         world.clock.advance(1)
         world.worker.advance()
@@ -265,10 +265,10 @@ def test_what_another_account_has_is_not_missing(world: World) -> None:
 def test_only_what_may_concern_this_ledger_is_looked_at(world: World) -> None:
     for _ in range(3):
         world.provider.stranger(2)
-    world.clock.advance(100)
+        world.clock.advance(100)
     world.submit(2)
     world.run()
-    assert verdicts(audit(world.context())) == [("3", "matched")]
+    assert verdicts(audit(world.context())) == [("3", "matched"), ("2", "stranger")]
     world.clock.advance(31 * 86_400)
     assert audit(world.context()).entries == ()
 

@@ -237,7 +237,7 @@ def test_what_may_have_been_made_on_either_day_counts_in_both(budgeted: Callable
 def test_days_are_those_of_the_provider(budgeted: Callable[..., World]) -> None:
     world = budgeted(day=2)
     first, second = planned(world, 4)
-    world.provider.newest_batch_id()
+    world.provider.newest_batch()
     sent = say(world, send(world, first), submitted(world, 1))
     billed(world, sent, 100)
     world.clock.jump(40 * 86_400)

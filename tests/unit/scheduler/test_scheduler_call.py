@@ -22,6 +22,7 @@ from ledger.events import (
 from ledger.projections import RequestRow
 from scheduler import Worker
 from scheduler.budget import BudgetReached, ModelUnpriced
+from scheduler.by_hand import retry_request
 from scheduler.context import request_event
 from scheduler.held import STANDARD_CALLS
 from scheduler.providers.base import Account, CapacityRefused, SubmissionUncertain
@@ -366,9 +367,35 @@ def test_a_model_without_a_price_holds_up_no_other(world: World) -> None:
 def test_the_day_of_a_call_is_asked_for_where_the_clocks_disagree(world: World) -> None:
     waiting(world)
     world.policy = msgspec.structs.replace(world.policy, budget_day=10**12)
-    asked = world.provider.calls["newest_batch_id"]
+    asked = world.provider.calls["newest_batch"]
     world.clock.advance(86_400)
     drain(world)
-    assert world.provider.calls["newest_batch_id"] == asked + 1
+    assert world.provider.calls["newest_batch"] == asked + 1
     assert only(world).status == "succeeded"
     assert [data.reason for data in world.recorded(RequestAbandoned)] == []
+
+
+def test_an_answer_that_comes_when_its_request_is_in_a_batch_again_is_a_duplicate(
+    new_world: Callable[..., World],
+) -> None:
+    world = new_world(fallback_to_standard=True, max_attempts=1, call_deadline_seconds=30.0)
+    waiting(world)
+    other = world.another_worker()
+
+    def late() -> None:
+        world.clock.advance(31)
+        while other.advance():
+            pass
+        (row,) = world.requests()
+        assert row.status == "abandoned"
+        retry_request(world.ledger, row, world.clock.now(), paid_twice=True)
+        world.submit(2, n=7)
+        world.clock.advance(11)
+        other.plan()
+
+    world.provider.plan("call", Turn(late=late))
+    world.worker.advance()
+    assert world.batches()[-1].request_count == 3
+    world.run()
+    assert world.statuses() == ["succeeded"] * 3
+    world.check()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import msgspec
@@ -155,7 +156,7 @@ def test_where_the_noted_id_is_gone_what_was_there_before_holds_no_intent(
         world.clock.advance(seconds)
         world.provider.stranger(3)
 
-    world.provider.plan("newest_batch_id", Turn(hook=others))
+    world.provider.plan("newest_batch", Turn(hook=others))
     world.provider.plan("create", LOST)
     world.provider.plan("results", *[ResultsUnavailable("no longer kept")] * 1_000)
     world.send(2)
@@ -179,21 +180,65 @@ def test_where_the_noted_id_is_gone_ours_is_still_found(world: World) -> None:
     world.check()
 
 
-def test_without_a_noted_time_every_batch_of_that_size_holds_the_intent(world: World) -> None:
-    # As in a ledger of an earlier release, and where the provider tells no time.
-    world.provider.provider_time = lambda: None  # type: ignore[method-assign]
+def test_where_nothing_was_there_before_every_batch_of_that_size_holds_the_intent(world: World) -> None:
+    world.provider.newest_batch = lambda: None  # type: ignore[method-assign]
     world.provider.stranger(2)
     world.clock.advance(10_000)
-    noted = world.provider.stranger(3)
     world.provider.plan("create", LOST)
     world.provider.plan("results", *[ResultsUnavailable("no longer kept")] * 1_000)
     world.send(2)
     assert world.recorded(BatchSubmissionStarted)[0].noted_at is None
-    world.provider.batches.remove(noted)
     for _ in range(100):
         world.clock.advance(1)
         world.worker.tick()
     assert world.recorded(BatchSubmissionReleased) == []
+
+
+def test_a_date_header_that_is_far_ahead_hides_nothing(world: World) -> None:
+    world.provider.stranger(9)
+    world.clock.advance(30)
+    true_time = world.provider.provider_time
+
+    def ahead() -> datetime | None:
+        told = true_time()
+        return told and told + timedelta(hours=2)
+
+    world.provider.provider_time = ahead  # type: ignore[method-assign]
+    world.provider.plan("create", Turn(lose=LOST))
+    world.send(3)
+    world.run()
+    assert world.provider.calls["create"] == 1
+    world.check()
+
+
+def test_machines_of_the_provider_may_disagree_by_a_moment(world: World) -> None:
+    noted = world.provider.stranger(3)
+    world.provider.plan("create", Turn(lose=LOST))
+    world.send(3)
+    # Ours was made by a machine whose clock is behind: in the list it stands behind the noted one.
+    theirs, ours = world.provider.batches
+    assert theirs is noted
+    ours.created_at = noted.created_at - timedelta(milliseconds=50)
+    world.provider.batches[:] = [ours, theirs]
+    world.run()
+    assert world.provider.calls["create"] == 1
+    world.check()
+
+
+def test_a_stranger_that_cannot_be_read_hides_nothing(world: World) -> None:
+    world.provider.plan("create", Turn(lose=LOST))
+    world.send(3)
+    theirs, results = world.provider.stranger(3), world.provider.results
+
+    def unreadable(batch_id: str) -> Iterator[ItemResult]:
+        if batch_id == theirs.id:
+            raise ProviderUnreachable("500: internal error")
+        return results(batch_id)
+
+    world.provider.results = unreadable  # type: ignore[method-assign]
+    world.run()
+    assert world.statuses() == ["succeeded"] * 3
+    world.check()
 
 
 def moved(world: World, seconds: float) -> None:
@@ -320,7 +365,7 @@ def test_two_intents_of_one_size_read_a_stranger_in_common(world: World) -> None
     world.provider.results = reading  # type: ignore[method-assign,assignment]
     world.provider.plan("create", Turn(lose=LOST), Turn(lose=LOST))
     world.submit(8)
-    world.provider.plan("newest_batch_id", Turn(), Turn(late=lambda: world.provider.stranger(4)))
+    world.provider.plan("newest_batch", Turn(), Turn(late=lambda: world.provider.stranger(4)))
     world.run()
     assert [data.adopted for data in world.recorded(BatchSubmitted)] == [True, True]
     assert read.count("msgbatch_0001") == 2

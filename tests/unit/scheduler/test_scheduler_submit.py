@@ -35,7 +35,6 @@ from scheduler.providers.base import (
 from scheduler.submit import submit
 from tests.support.fake_provider import OURS, Turn
 from tests.support.interrupted import Interrupted
-from tests.support.manual_clock import LocalClock
 from tests.support.world import World
 
 REFUSED = ProviderRefused("401: wrong key", status=401, kind="authentication_error")
@@ -55,14 +54,14 @@ def test_the_intent_is_on_record_before_anything_is_sent(world: World) -> None:
     assert msgspec.json.decode(intent.account, type=Account) == OURS
 
 
-def test_the_intent_tells_the_providers_time_not_ours(world: World) -> None:
-    world.ledger.clock = LocalClock(world.clock, 86_400.0)
-    world.worker = world.another_worker()
-    told = world.clock.now() + timedelta(seconds=10)
-    world.clock.advance(0.7)
+def test_the_intent_notes_the_newest_batch_and_when_it_was_made(world: World) -> None:
+    world.provider.stranger(1)
+    world.clock.advance(100)
+    newest = world.provider.stranger(1)
+    world.clock.advance(100)
     world.send(2)
     (intent,) = world.recorded(BatchSubmissionStarted)
-    assert intent.noted_at == told
+    assert (intent.newest_before, intent.noted_at) == (newest.id, newest.created_at)
 
 
 def test_a_batch_that_became_another_one_on_its_way_is_recorded_as_it_is(world: World) -> None:
@@ -139,7 +138,7 @@ def test_the_answer_is_recorded(world: World) -> None:
     assert world.names("lease") == []
 
 
-@pytest.mark.parametrize("call", ["newest_batch_id", "create"])
+@pytest.mark.parametrize("call", ["newest_batch", "create"])
 @pytest.mark.parametrize("error", [REFUSED, SILENT])
 def test_a_refused_credential_or_a_silent_provider_keeps_everything(
     world: World, call: str, error: ProviderError
@@ -160,14 +159,14 @@ def test_a_refused_credential_or_a_silent_provider_keeps_everything(
 
 
 def test_no_connection_means_that_nothing_was_asked_before_the_send(world: World) -> None:
-    world.provider.plan("newest_batch_id", SILENT)
+    world.provider.plan("newest_batch", SILENT)
     world.send()
     assert world.recorded(BatchSubmissionStarted) == []
     assert world.provider.calls["create"] == 0
 
 
 def test_a_provider_that_never_answers_is_asked_less_and_less_often(world: World) -> None:
-    world.provider.plan("newest_batch_id", *[SILENT] * 10)
+    world.provider.plan("newest_batch", *[SILENT] * 10)
     world.submit()
     world.run()
     log = [event for event in world.ledger.events() if isinstance(event.data, BatchSubmissionRefused)]

@@ -136,7 +136,7 @@ def test_what_is_due_longest_comes_first(world: World) -> None:
 def test_while_the_provider_is_silent_it_is_left_in_peace(world: World) -> None:
     world.submit(8)
     world.plan()
-    world.provider.plan("newest_batch_id", SILENT)
+    world.provider.plan("newest_batch", SILENT)
     assert world.worker.advance()
     assert not world.worker.advance()
     assert world.provider.calls.total() == 1
@@ -226,7 +226,7 @@ def test_a_step_that_breaks_holds_up_no_other_batch(world: World, caplog: pytest
     world.submit(8)
     world.plan()
     first, second = world.batches()
-    world.provider.plan("newest_batch_id", *[Turn(refuse=BROKEN)] * 3)
+    world.provider.plan("newest_batch", *[Turn(refuse=BROKEN)] * 3)
     with caplog.at_level(logging.ERROR, "scheduler"):
         while world.worker.advance():
             pass
@@ -254,7 +254,7 @@ def test_a_step_that_breaks_holds_up_no_other_batch(world: World, caplog: pytest
 def test_another_failure_of_the_same_batch_is_said_too(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.submit(4)
     world.plan()
-    world.provider.plan("newest_batch_id", Turn(refuse=BROKEN), Turn(refuse=KeyError("else")))
+    world.provider.plan("newest_batch", Turn(refuse=BROKEN), Turn(refuse=KeyError("else")))
     world.run()
     assert len([record for record in caplog.records if record.name == "scheduler.mishaps"]) == 2
 
@@ -272,7 +272,7 @@ def test_a_ledger_that_cannot_be_used_concerns_all(world: World) -> None:
     world.submit(4)
     world.plan()
     full = DatabaseUnusable("the disk is full")
-    world.provider.plan("newest_batch_id", Turn(refuse=full))
+    world.provider.plan("newest_batch", Turn(refuse=full))
     with pytest.raises(DatabaseUnusable):
         world.worker.advance()
     assert leases_left(world) == 0

@@ -82,8 +82,8 @@ def test_a_submission_does_not_travel_on_a_connection_that_the_server_may_be_clo
 ) -> None:
     empty = {"data": [], "has_more": False}
     server.play(script.answer(200, empty), script.answer(200, empty), script.answer(200, BATCH))
-    provider.newest_batch_id()
-    provider.newest_batch_id()
+    provider.newest_batch()
+    provider.newest_batch()
     create(provider)
     first, second, submission = (request.connection for request in server.requests)
     assert first == second != submission

@@ -63,8 +63,8 @@ def test_a_cancel_is_a_post(server, script, provider) -> None:
 
 def test_the_newest_batch(server, script, provider) -> None:
     server.play(script.answer(200, page(7, has_more=True)), script.answer(200, page()))
-    assert provider.newest_batch_id() == "msgbatch_7"
-    assert provider.newest_batch_id() is None
+    assert provider.newest_batch().id == "msgbatch_7"
+    assert provider.newest_batch() is None
     assert server.requests[0].path == "/v1/messages/batches?limit=1"
 
 
@@ -125,7 +125,7 @@ def test_a_lost_or_silent_connection_is_unreachable(server, script, connect) -> 
     provider = connect(server.base_url, timeout_seconds=0.05)
     for _ in range(2):
         with pytest.raises(ProviderUnreachable, match="cannot reach"):
-            provider.newest_batch_id()
+            provider.newest_batch()
 
 
 def test_nobody_listening_is_unreachable(connect) -> None:

@@ -39,11 +39,11 @@ def test_from_rules_to_results(connect: Callable[..., AnthropicBatches]) -> None
     with running(SimulatorConfig(batch_seconds=0)) as simulator:
         provider = connect(simulator.base_url)
         assert AnthropicRules().check(PARAMS).api_version == "2023-06-01"
-        assert provider.newest_batch_id() is None
+        assert provider.newest_batch() is None
 
         first = submit(provider, PARAMS, PARAMS, BROKEN)
         assert first.total == 3
-        assert provider.newest_batch_id() == first.id
+        assert provider.newest_batch().id == first.id
 
         second = submit(provider, PARAMS, nonce="m")
         assert [status.id for status in provider.list_newer(first.id)] == [second.id]
@@ -68,7 +68,7 @@ def test_another_key_does_not_see_the_batch(connect: Callable[..., AnthropicBatc
     with running(SimulatorConfig(batch_seconds=0)) as simulator:
         mine, other = connect(simulator.base_url), connect(simulator.base_url, api_key="sk-other")
         made = submit(mine, PARAMS)
-        assert other.newest_batch_id() is None
+        assert other.newest_batch() is None
         with pytest.raises(ProviderRefused) as caught:
             other.retrieve(made.id)
         assert caught.value.status == 404

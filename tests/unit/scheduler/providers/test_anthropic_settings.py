@@ -46,7 +46,7 @@ def test_nothing_shows_the_secret(shown: Any) -> None:
 
 def test_a_missing_key_is_told_when_it_is_needed() -> None:
     provider = AnthropicBatches(AnthropicSettings())
-    for call in (provider.account, provider.newest_batch_id, lambda: provider.retrieve("x")):
+    for call in (provider.account, provider.newest_batch, lambda: provider.retrieve("x")):
         with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY is not set; "):
             call()
 
