@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 PAGE: Final = 1000
+_LEAST_PREFIX: Final = 6
 _PREFIX_UPPER: Final = "\U0010ffff"
 
 _BATCH: Final = select(schema.batches).where(
@@ -244,9 +245,13 @@ def find_request(ledger: Ledger, wanted: str, *, key: str | None = None) -> Requ
 
 def _by_prefix(connection: Connection, query: Select[*tuple[Any, ...]], column: Any, wanted: str, what: str) -> Any:
     found = []
-    if len(wanted) >= 6:
+    if len(wanted) >= _LEAST_PREFIX:
         within = query.where(column >= wanted, column < wanted + _PREFIX_UPPER)
         found = list(connection.execute(within.limit(2)))
+    if not found and len(wanted) < _LEAST_PREFIX:
+        raise UnknownId(
+            wanted, f"nothing in this ledger has that id; give at least {_LEAST_PREFIX} characters of one"
+        )
     if not found:
         raise UnknownId(wanted)
     if len(found) > 1:

@@ -125,7 +125,7 @@ def hold(context: Context, batch: BatchRow, lease: Lease, error: BudgetHold) -> 
     elif isinstance(error, BudgetReached) and not error.reserved:
         with context.ledger.read() as connection:
             count = fitting(connection, batch.id, _now(context), error.room)
-        if split_at(context, batch, lease, count, str(error)):
+        if split_at(context, batch, lease, count, "split: what fits into the budget is sent"):
             return
     if batch.note != str(error):
         waits = BatchSubmissionRefused(reason=str(error), due_at=context.now())

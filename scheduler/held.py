@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from ledger.clock import Clock
@@ -9,6 +10,8 @@ from scheduler.budget import BudgetHold
 from scheduler.rests import Rests
 
 __all__ = ["STANDARD_CALLS", "Held"]
+
+_log = logging.getLogger(__name__)
 
 STANDARD_CALLS: Final = "standard calls"
 """Stands for every request that waits for one: what keeps one of them back keeps all."""
@@ -21,6 +24,12 @@ class Held(Rests[str, BudgetHold]):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock, lambda times: REST_SECONDS)
+
+    def happened(self, what: str, error: BudgetHold) -> BudgetHold | None:
+        """It was held back. The log hears of the first of many."""
+        if not self.errors:
+            _log.warning("%s", error)
+        return super().happened(what, error)
 
     def freed(self) -> None:
         """Something that was reserved has been settled: all may be tried."""

@@ -81,6 +81,7 @@ def reconcile(context: Context, batch: BatchRow, lease: Lease) -> bool:
         problem = "no candidate yet; it may still appear"
         _later(context, batch, lease, problem, heard=listing.provider_time, at_most=context.after(left))
     else:
+        _log.warning("batch %s: the provider does not have it; it is sent again", batch.id)
         data = BatchSubmissionReleased(reason="the provider lists no batch that could be this one")
         context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
     return True
@@ -91,7 +92,7 @@ def adopt(context: Context, batch: BatchRow, found: BatchStatus, nonce: str, lea
 
     Raises `VersionConflict` if the batch is not any more as it was read.
     """
-    _log.info("batch %s: found again as %s", batch.id, found.id)
+    _log.warning("batch %s: found again as %s", batch.id, found.id)
     data = BatchSubmitted(
         provider_batch_id=found.id,
         created_at=found.created_at,

@@ -93,6 +93,9 @@ def submit(context: Context, batch: BatchRow, lease: Lease) -> bool:
     except (BatchTooLarge, InvalidBatch) as outcome:
         split(context, intent, lease, str(outcome))
     except SubmissionUncertain as outcome:
+        _log.warning(
+            "batch %s: its submission got no clear answer (%s); looking for it, nothing is lost", batch.id, outcome
+        )
         uncertain = BatchSubmissionUncertain(reason=str(outcome), check_at=context.now())
         context.ledger.append([batch_event(context, intent, uncertain)], guard=lease.guard)
     else:
@@ -105,6 +108,7 @@ def suspect(context: Context, batch: BatchRow, lease: Lease) -> bool:
 
     Returns False: nobody was asked.
     """
+    _log.warning("batch %s: its sender ended while sending; looking for it", batch.id)
     data = BatchSubmissionUncertain(reason="its sender ended while sending", check_at=context.now())
     context.ledger.append([batch_event(context, batch, data)], guard=lease.guard)
     return False

@@ -258,7 +258,7 @@ class Worker:
 
 
 def _say(finding: Finding) -> None:
-    """What others have made is nothing to worry about; that something of ours is there twice, or gone, is."""
-    level = logging.WARNING if finding.verdict in ("twin", "differs", "missing") else logging.INFO
+    """That something of ours is there twice, or gone, is for people to know; what others have made is not."""
+    level = logging.WARNING if finding.verdict in ("twin", "differs", "missing") else logging.DEBUG
     ours = f" (batch {finding.batch_id})" if finding.batch_id is not None else ""
     _log.log(level, "audit: %s%s: %s, %s", finding.provider_batch_id, ours, finding.verdict, finding.done)

@@ -119,6 +119,16 @@ def _compare(context: Context, leases: Leases, *, json: bool) -> None:
         show_table(_COLUMNS, rows)
     verb = "matches" if report.matched == 1 else "match"
     write_text(f"{counted(report.matched, 'batch')} {verb} the provider's")
+    if others := _of_other_accounts(context):
+        write_text(f"not compared: {counted(others, 'open batch')} of another account; set its key to compare them")
+
+
+def _of_other_accounts(context: Context) -> int:
+    from ledger.queries import active_batches
+    from scheduler.account import account_of
+
+    ours = context.provider.account()
+    return sum(account_of(batch) not in (None, ours) for batch in active_batches(context.ledger))
 
 
 def _release(context: Context, leases: Leases, batch_id: str, *, yes: bool, json: bool) -> None:

@@ -406,12 +406,12 @@ def test_an_audit_says_what_it_finds_once(world: World, caplog: pytest.LogCaptur
     sent = world.provider.batches[0].items
     world.provider.hold(sent)  # as a proxy does that repeats a POST
     world.clock.advance(60)
-    with caplog.at_level(logging.INFO, logger="scheduler.worker"):
+    with caplog.at_level(logging.DEBUG, logger="scheduler.worker"):
         while world.worker.audit() == 0:
             pass
         assert world.worker.audit() == 0
     told = [record.levelname for record in caplog.records if record.message.startswith("audit: ")]
-    assert sorted(told) == ["INFO", "WARNING"]
+    assert sorted(told) == ["DEBUG", "WARNING"]
     world.run()
     assert [row.twin_of is not None for row in world.batches()] == [False, True]
     world.check()
