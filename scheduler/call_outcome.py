@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from ledger import NewEvent
-from ledger.errors import UsageUnreadable, VersionConflict
+from ledger.errors import VersionConflict
 from ledger.events import (
     CacheUsageRecorded,
     EventData,
@@ -20,11 +20,11 @@ from ledger.events import (
 )
 from ledger.ids import derive
 from ledger.payloads import EncodedPayload, encode_payload
-from ledger.pricing import normalise_json
 from ledger.projections import TERMINAL, RequestRow
 from ledger.queries import find_request
 from scheduler.context import Context, request_event
 from scheduler.providers.base import ItemResult
+from scheduler.usage import unreadable
 
 __all__ = ["Answered", "abandoned", "record"]
 
@@ -113,7 +113,7 @@ def _success(answer: Answered, request: RequestRow, body: EncodedPayload) -> lis
         message_id=result.message_id,
         stop_reason=result.stop_reason,
     )
-    if problem := _unreadable(request.provider, model, result.usage):
+    if problem := unreadable(request.provider, model, "standard", result.usage):
         return [succeeded, RequestCostUnknown(reason=problem)]
     usage = CacheUsageRecorded(
         role="duplicate" if _goes_on_without(request) else "result",
@@ -124,14 +124,3 @@ def _success(answer: Answered, request: RequestRow, body: EncodedPayload) -> lis
         usage=msgspec.Raw(result.usage or b"{}"),
     )
     return [succeeded, usage]
-
-
-def _unreadable(provider: str, model: str, usage: bytes | None) -> str | None:
-    """Why the usage cannot be priced, None if it can."""
-    if usage is None:
-        return "the answer carries no usage"
-    try:
-        normalise_json(provider=provider, model=model, processing="standard", usage=usage)
-    except UsageUnreadable as error:
-        return f"its usage cannot be read: {error}"
-    return None

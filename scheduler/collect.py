@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from ledger.clock import from_micros
-from ledger.errors import ProviderError, ProviderRefused, UsageUnreadable, VersionConflict
+from ledger.errors import ProviderError, ProviderRefused, VersionConflict
 from ledger.events import (
     BatchCounts,
     BatchResultsCollected,
@@ -29,7 +29,6 @@ from ledger.events import (
     RequestSucceeded,
 )
 from ledger.payloads import EncodedPayload, encode_payload
-from ledger.pricing import normalise_json
 from ledger.projections import TERMINAL, BatchRow
 from ledger.queries import batch as read_batch
 from scheduler.account import check_account
@@ -40,6 +39,7 @@ from scheduler.lost import look_again, nothing_to_read, some_missing
 from scheduler.pages import pages
 from scheduler.providers.base import ItemResult, ResultsUnavailable
 from scheduler.replan import withdrawal
+from scheduler.usage import unreadable
 from scheduler.wire import parse_wire_id
 
 __all__ = ["collect"]
@@ -176,7 +176,7 @@ def _success(batch: BatchRow, item: Item, index: int, result: ItemResult, body: 
         stop_reason=result.stop_reason,
     )
     events: list[Outcome] = [] if late else [("outcome", succeeded)]
-    problem = _unreadable(batch, model, result.usage)
+    problem = unreadable(batch.provider, model, "batch", result.usage)
     if problem is not None:
         # Where an outcome was recorded that one names the item; a latecomer has nothing else to be checked off by.
         place = (batch.id, index) if late else (None, None)
@@ -193,14 +193,3 @@ def _success(batch: BatchRow, item: Item, index: int, result: ItemResult, body: 
         batch_index=index,
     )
     return [*events, ("usage", usage)]
-
-
-def _unreadable(batch: BatchRow, model: str, usage: bytes | None) -> str | None:
-    """Why the usage cannot be priced, None if it can."""
-    if usage is None:
-        return "the result carries no usage"
-    try:
-        normalise_json(provider=batch.provider, model=model, processing="batch", usage=usage)
-    except UsageUnreadable as error:
-        return f"its usage cannot be read: {error}"
-    return None

@@ -55,7 +55,7 @@ class Workshop:
         began = time.monotonic()
         try:
             done = subprocess.run(
-                [*command, "-rf", *tests],
+                [*command, "-rfE", *tests],
                 cwd=self._root,
                 capture_output=True,
                 text=True,
@@ -67,7 +67,7 @@ class Workshop:
         took = time.monotonic() - began
         if done.returncode not in (0, 1):
             raise RuntimeError(f"pytest {' '.join(tests)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
-        failed = [line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+        failed = [line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
         return Verdict(done.returncode == 1, failed[0].partition("/")[2] if failed else "", took)
 
     def try_out(self, bug: Planted) -> Verdict:
