@@ -13,6 +13,7 @@
     │   ├── VersionConflict        somebody else appended to the stream first: read again, decide again
     │   └── IdempotencyMismatch    an event id exists already with another body or in another stream
     ├── LedgerCorrupt              stored rows contradict their hashes or each other
+    ├── SubmissionHeld             our own rules (the budget) keep something from being sent; it stays queued
     ├── UsageUnreadable            a provider's usage object cannot be priced: its cost is unknown
     └── ProviderError              the provider refused or cannot be reached; requests stay queued
         ├── ProviderRefused        it answered, and will not take this credential or request

@@ -32,6 +32,9 @@ AUDIT_SECONDS: Final = 900.0
 """Between two comparisons of the provider's batches with the ledger; the first one is made at the start."""
 
 
+_LONGEST_WAIT: Final = 1.0
+
+
 class _SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # the library has no types
     """APScheduler goes by the wall clock. When that is set back, its jobs would wait for the old time to return."""
 
@@ -43,7 +46,9 @@ class _SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # the librar
             for job in self.get_jobs():
                 job.modify(next_run_time=now)
         self._latest = now
-        return super()._process_jobs()
+        # It may also be set back between two of its looks at one pass, which then waits for the old time.
+        wait = super()._process_jobs()
+        return wait if wait is None else min(wait, _LONGEST_WAIT)
 
 
 class Loop:

@@ -62,7 +62,7 @@ def test_a_nul_stays_in_the_log_and_is_marked_in_what_follows_from_it(store: Eve
     said = states[failed["seq"]]["error_type"], states[failed["seq"]]["error_message"]
     assert said == (MARK, "C:\\u0000 \\\ufffd")
     assert states[abandoned["seq"]]["error_message"] == MARK
-    assert [row["note"] for row in rows_of(database, "batches")] == [MARK]
+    assert [row["note"] for row in rows_of(database, "batches") if row["twin_of"] is None] == [MARK]
     assert "\0" not in str([list(row.values()) for rows in dump(database).values() for row in rows]).replace(
         "\\x00", ""
     )

@@ -207,6 +207,19 @@ def test_a_jump_of_our_clock_gives_up_nothing(world: World, call: str) -> None:
     world.check()
 
 
+def test_a_jump_of_our_clock_makes_no_day_of_a_minute(world: World) -> None:
+    always(world, "results", Turn(mangle=without(1)))
+    ended(world, 2)
+    for jumped in (0, 1, 2):
+        world.clock.jump(40 * DAY * min(jumped, 1))
+        world.provider.clock = LocalClock(world.clock, ahead=-40 * DAY * jumped)
+        for _ in range(5):
+            world.worker.tick()
+            world.clock.advance(20)
+    assert world.recorded(RequestCostUnknown) == []
+    assert sorted(world.statuses()) == ["batched", "succeeded"]
+
+
 def test_a_provider_that_tells_no_time_is_asked_on_and_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ended(world, 1)
     monkeypatch.setattr(world.provider, "provider_time", lambda: None)
