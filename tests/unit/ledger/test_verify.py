@@ -184,7 +184,8 @@ def test_every_changed_row_of_a_projection_is_found(whole: Ledger, table: Table)
     row = rows_of(whole, table)[-1]
     here = [table.c[key] == row._mapping[key] for key in keys]
     for column in {changing[0], changing[-1]}:
-        changed = other(row._mapping[column])
+        stored = row._mapping[column]
+        changed = other(stored) if stored is not None else table.c[column].type.python_type(1)
         run(whole, update(table).where(*here).values(**{column: changed}))
         (found,) = problems(whole)
         assert found.startswith(f"{table.name}: row ({row[0]}")
