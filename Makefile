@@ -6,7 +6,8 @@ READY  := $(VENV)/.ready
 
 WITH_DATABASE    := tests/unit/ledger tests/unit/scheduler tests/contract tests/faults tests/integration/llm_ledger/cli
 WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers $(patsubst %,tests/faults/test_%.py, \
-                    clock_jumps cut_results database_busy disk_full endpoint_faults postgres_breaks postgres_restarts)
+                    clock_jumps crash_command_line cut_results database_busy disk_full endpoint_faults lost_responses \
+                    postgres_breaks postgres_restarts)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-postgres soak mutations lint format bench constraints clean
