@@ -35,7 +35,8 @@ test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Pos
 soak: $(READY) ## Run the long tests: 100,000 simulated stories, every tampering, 200,000 tailed events, a minute of restarts
 	@$(BIN)/python -m tests.simulation --seeds 0-100000 --processes 2
 	@LLM_LEDGER_TEST_EVENTS=200000 $(BIN)/python -m pytest -m "" -n 2 tests/soak tests/contract/test_tailing_reader.py
-	@$(BIN)/python -m pytest -m soak -n 0 tests/faults/test_postgres_restarts.py
+	@$(BIN)/python -m pytest -m soak -n 0 tests/faults
+	@$(BIN)/python -m pytest -m soak -n 0 --database postgres tests/faults/test_crash_matrix.py
 
 mutations: $(READY) ## Plant each bug of tests/mutations/planted.toml, and see the tests catch it
 	@$(BIN)/python -m tests.mutations

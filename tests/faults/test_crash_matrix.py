@@ -22,6 +22,11 @@ KILLS_PER_DATABASE = 96
 
 SCENARIOS = scenarios()
 FIRST = [deaths[0] for deaths in SCENARIOS if len(deaths) == 1]
+# A point that is reached often is killed at twice; the later time on every push would take too long.
+PLAYED = [
+    pytest.param(deaths, id=" > ".join(deaths), marks=[pytest.mark.soak] if "#" in deaths[-1] else [])
+    for deaths in SCENARIOS
+]
 SECOND = {deaths[1] for deaths in SCENARIOS if len(deaths) == 2}
 
 
@@ -31,7 +36,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield played
 
 
-@pytest.mark.parametrize("deaths", SCENARIOS, ids=" > ".join)
+@pytest.mark.parametrize("deaths", PLAYED)
 def test_killed_there_others_finish_and_pay_once(played: Stage, deaths: tuple[str, ...]) -> None:
     url = played.scene()
     with Ledger(open_database(url)) as ledger:
@@ -48,7 +53,7 @@ def test_killed_there_others_finish_and_pay_once(played: Stage, deaths: tuple[st
 
 def test_the_matrix_leaves_no_point_out(played: Stage) -> None:
     assert first_deaths(played.traced(played.scene())) == FIRST
-    assert sum(map(len, SCENARIOS)) >= KILLS_PER_DATABASE
+    assert sum(len(deaths) for deaths in SCENARIOS if "#" not in deaths[-1]) >= KILLS_PER_DATABASE
 
 
 def test_every_step_is_in_it() -> None:
