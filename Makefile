@@ -25,9 +25,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Run the whole loop without a key: simulator, 200 questions, a crash, the bill
 	@$(BIN)/llm-ledger demo
 
-test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/
+test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/, then 5,000 simulated stories without
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+	@$(BIN)/python -m tests.simulation --seeds 0-5000 --processes 2
 
 test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Postgres
 	@$(BIN)/python -m pytest -n 2 --database postgres $(WITH_DATABASE) $(addprefix --ignore=,$(WITHOUT_DATABASE))
