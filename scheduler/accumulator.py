@@ -13,17 +13,19 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Integer, Select, bindparam, func, literal_column, or_, select
 
-from ledger import NewEvent, schema
+from ledger import Ledger, NewEvent, schema
 from ledger.clock import to_micros
 from ledger.errors import VersionConflict
 from ledger.events import BatchPlanned, RequestBatched, batch_stream, request_stream
 from ledger.ids import derive
+from ledger.projections import BatchRow, RequestRow
+from ledger.queries import requests
 from scheduler.context import Context
 from scheduler.machine import FAR
 from scheduler.policy import Policy, Waiting, batch_due
 from scheduler.wire import ITEM_OVERHEAD
 
-__all__ = ["Candidate", "Headers", "accumulate", "batched_event_id", "plan_events"]
+__all__ = ["Candidate", "Headers", "accumulate", "batched_event_id", "items_of", "plan_again", "plan_events"]
 
 
 class Headers(NamedTuple):
@@ -124,6 +126,19 @@ def plan_events(
         data = RequestBatched(batch_id=name, index=index, attempt=attempts + tried)
         event_id, correlation = batched_event_id(batch_id, index), UUID(request_id)
         yield NewEvent(request_stream(request_id), version + 1, data, event_id, now, correlation, batch_id)
+
+
+def items_of(ledger: Ledger, batch: BatchRow) -> list[RequestRow]:
+    """The requests that wait for the batch, in its order."""
+    rows = requests(ledger, batch_id=batch.id, statuses=("batched",))
+    return sorted(rows, key=lambda row: row.batch_index or 0)
+
+
+def plan_again(context: Context, batch: BatchRow, rows: Sequence[RequestRow], reason: str) -> Iterator[NewEvent]:
+    """The events that make a batch of some items of one that comes to nothing."""
+    headers = Headers(batch.provider, batch.api_version, batch.betas)
+    items = [Candidate(row.id, row.version, row.attempts, row.size) for row in rows]
+    return plan_events(context, headers, items, reason=reason, policy=context.policy(), parent=batch.id)
 
 
 def batched_event_id(batch_id: UUID, index: int) -> UUID:

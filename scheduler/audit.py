@@ -210,7 +210,7 @@ def _compare(one: BatchStatus, row: BatchRow) -> Finding:
     counted = msgspec.json.decode(row.counts or "{}", type=BatchCounts)
     if one.total != row.request_count:
         return _finding("differs", one, row, f"the provider counts {one.total} items, {row.request_count} were sent")
-    if row.status in ("ended", "collected") and one.state == "ended" and counted != _counts(one):
+    if row.status in ("ended", "collected") and one.state == "ended" and counted != one.counts:
         return _finding("differs", one, row, f"when it ended the provider counted {_spelt(counted)}")
     if row.twin_of is None and row.status == "collected" and row.settled != row.request_count:
         return _finding("differs", one, row, f"its results told of {row.settled} items")
@@ -252,16 +252,6 @@ def _finding(verdict: Verdict, one: BatchStatus, row: BatchRow | None, done: str
         expected=row.request_count if row is not None else None,
         created_at=one.created_at,
         done=done,
-    )
-
-
-def _counts(one: BatchStatus) -> BatchCounts:
-    return BatchCounts(
-        processing=one.processing,
-        succeeded=one.succeeded,
-        errored=one.errored,
-        canceled=one.canceled,
-        expired=one.expired,
     )
 
 

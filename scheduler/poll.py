@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.errors import ProviderError, ProviderRefused
-from ledger.events import BatchCounts, BatchEnded, BatchPolled
+from ledger.events import BatchEnded, BatchPolled
 from ledger.projections import BatchRow
 from scheduler.account import check_account
 from scheduler.anomalies import joined, miscounted
@@ -34,13 +34,13 @@ def poll(context: Context, batch: BatchRow, lease: Lease) -> bool:
     answer = BatchPolled(
         next_poll_at=context.after(poll_delay(batch.polls, context.policy(), context.random())),
         state=status.state,
-        counts=_counts(status),
+        counts=status.counts,
         problem=warned(context, batch, joined(miscounted(batch, status.total), problem)),
         provider_time=context.provider.provider_time(),
     )
     events = [batch_event(context, batch, answer)]
     if status.state == "ended":
-        ended = BatchEnded(ended_at=status.ended_at or context.now(), counts=_counts(status))
+        ended = BatchEnded(ended_at=status.ended_at or context.now(), counts=status.counts)
         events.append(batch_event(context, batch, ended, ahead=2))
     context.ledger.append(events, guard=lease.guard)
     return True
@@ -56,13 +56,3 @@ def _ask(context: Context, batch: BatchRow) -> tuple[BatchStatus, str | None]:
         return context.provider.cancel(batch_id), None
     except ProviderRefused as error:  # it may have ended at this moment
         return status, f"it could not be canceled: {error}"
-
-
-def _counts(status: BatchStatus) -> BatchCounts:
-    return BatchCounts(
-        processing=status.processing,
-        succeeded=status.succeeded,
-        errored=status.errored,
-        canceled=status.canceled,
-        expired=status.expired,
-    )

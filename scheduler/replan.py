@@ -13,8 +13,7 @@ from ledger import NewEvent
 from ledger.events import BatchFailed
 from ledger.projections import BatchRow
 from ledger.queries import batch as read_batch
-from ledger.queries import requests
-from scheduler.accumulator import Candidate, Headers, plan_events
+from scheduler.accumulator import items_of, plan_again
 from scheduler.context import Context, batch_event
 from scheduler.items import Item
 
@@ -30,13 +29,9 @@ def planned_without(context: Context, batch: BatchRow, leaving: Collection[str],
     and this append exclude each other.
     """
     yield batch_event(context, batch, BatchFailed(reason=f"{reason}; its other requests are planned anew"))
-    rows = requests(context.ledger, batch_id=batch.id, statuses=("batched",))
-    others = sorted((row for row in rows if row.id not in leaving), key=lambda row: row.batch_index or 0)
-    if not others:
-        return
-    headers = Headers(batch.provider, batch.api_version, batch.betas)
-    items = [Candidate(row.id, row.version, row.attempts, row.size) for row in others]
-    yield from plan_events(context, headers, items, reason="left", policy=context.policy(), parent=batch.id)
+    others = [row for row in items_of(context.ledger, batch) if row.id not in leaving]
+    if others:
+        yield from plan_again(context, batch, others, "left")
 
 
 def withdrawal(context: Context, batch: BatchRow, answered: Mapping[int, Item]) -> tuple[list[NewEvent], set[int]]:

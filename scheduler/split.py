@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ledger.events import BatchFailed, RequestAbandoned
 from ledger.projections import BatchRow, RequestRow
-from ledger.queries import requests
-from scheduler.accumulator import Candidate, Headers, plan_events
+from scheduler.accumulator import items_of, plan_again
 from scheduler.context import Context, batch_event, request_event
 from scheduler.leases import Lease
 
@@ -20,7 +19,7 @@ __all__ = ["split", "split_at", "split_off"]
 
 def split(context: Context, batch: BatchRow, lease: Lease, reason: str) -> None:
     """Two halves instead of one refused batch; a single refused request is abandoned."""
-    rows = _items(context, batch)
+    rows = items_of(context.ledger, batch)
     middle = len(rows) // 2
     if _part(context, batch, lease, (rows[:middle], rows[middle:]), reason):
         return
@@ -31,7 +30,7 @@ def split(context: Context, batch: BatchRow, lease: Lease, reason: str) -> None:
 
 def split_at(context: Context, batch: BatchRow, lease: Lease, count: int, reason: str) -> bool:
     """The first `count` items as one batch, the others as another. False if there would be only one."""
-    rows = _items(context, batch)
+    rows = items_of(context.ledger, batch)
     return _part(context, batch, lease, (rows[:count], rows[count:]), reason)
 
 
@@ -39,14 +38,9 @@ def split_off(
     context: Context, batch: BatchRow, lease: Lease, odd: Callable[[RequestRow], bool], reason: str
 ) -> bool:
     """The odd items as a batch of their own, after that of the others. False if all are alike."""
-    rows = _items(context, batch)
+    rows = items_of(context.ledger, batch)
     parts = [row for row in rows if not odd(row)], [row for row in rows if odd(row)]
     return _part(context, batch, lease, parts, reason)
-
-
-def _items(context: Context, batch: BatchRow) -> list[RequestRow]:
-    rows = requests(context.ledger, batch_id=batch.id, statuses=("batched",))
-    return sorted(rows, key=lambda row: row.batch_index or 0)
 
 
 def _part(
@@ -54,10 +48,8 @@ def _part(
 ) -> bool:
     if not all(parts):
         return False
-    headers = Headers(batch.provider, batch.api_version, batch.betas)
     events = [batch_event(context, batch, BatchFailed(reason=reason))]
     for rows in parts:
-        items = [Candidate(row.id, row.version, row.attempts, row.size) for row in rows]
-        events += plan_events(context, headers, items, reason="split", policy=context.policy(), parent=batch.id)
+        events += plan_again(context, batch, rows, "split")
     context.ledger.append(events, guard=lease.guard)
     return True

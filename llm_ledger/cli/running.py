@@ -21,10 +21,10 @@ from ledger.queries import Outstanding, active_batches, count_requests, outstand
 from llm_ledger.cli.run_display import RunDisplay, run_display
 from llm_ledger.cli.words import counted
 from scheduler import Context, Loop, Worker
+from scheduler.account import account_of
 from scheduler.budget import BudgetHold
 from scheduler.held import STANDARD_CALLS
 from scheduler.outage import Outage
-from scheduler.providers.base import Account
 
 __all__ = ["Leave", "Stop", "insisting", "stop_on_signals", "work"]
 
@@ -207,13 +207,9 @@ def _check_budget(context: Context, worker: Worker, left: Outstanding, active: S
 def _check_account(context: Context, left: Outstanding, active: Sequence[BatchRow]) -> None:
     """Raises `ProviderError` if nothing is left to do but batches of another account: they wait for its key."""
     ours = context.provider.account()
-    if not active or any(_account(batch) in (None, ours) for batch in active):
+    if not active or any(account_of(batch) in (None, ours) for batch in active):
         return
     if left.requests <= sum(batch.request_count - batch.settled for batch in active):
         raise ProviderError(
             f"{counted(len(active), 'batch')} left, of another account; set that account's key to go on"
         )
-
-
-def _account(batch: BatchRow) -> Account | None:
-    return msgspec.json.decode(batch.account or "null", type=Account | None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from ledger import Ledger, NewEvent
+from ledger import NewEvent
 from ledger.errors import ProviderError
 from ledger.events import BatchCancelRequested, BatchFailed, RequestCanceled
 from ledger.projections import BatchRow, RequestRow
 from ledger.queries import batch as read_batch
-from ledger.queries import find_request, requests
+from ledger.queries import find_request
 from scheduler.account import account_of
+from scheduler.accumulator import items_of
 from scheduler.by_hand.refusals import BY_HAND, NotPossible, decided_twice
 from scheduler.context import Context, batch_event, request_event
 from scheduler.replan import planned_without
@@ -87,7 +88,7 @@ def _batch_cancellation(context: Context, row: BatchRow, reason: str) -> list[Ne
             return [batch_event(context, row, BatchCancelRequested(reason=reason))]
         case "planned":
             canceled = RequestCanceled(reason=reason)
-            items = [request_event(context, item, canceled) for item in _items(context.ledger, row)]
+            items = [request_event(context, item, canceled) for item in items_of(context.ledger, row)]
             return [batch_event(context, row, BatchFailed(reason=f"canceled: {reason}")), *items]
         case "submitting" | "uncertain":
             raise NotPossible(
@@ -107,8 +108,3 @@ def _check_account(context: Context, row: BatchRow) -> None:
             f"belongs to another account ({theirs.base_url}, credential {theirs.credential[:8]}); set that "
             "account's key to cancel it",
         )
-
-
-def _items(ledger: Ledger, batch: BatchRow) -> list[RequestRow]:
-    rows = requests(ledger, batch_id=batch.id, statuses=("batched",))
-    return sorted(rows, key=lambda row: row.batch_index or 0)

@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from ledger.events import BatchCounts
+
 __all__ = [
     "Account",
     "BatchItem",
@@ -112,6 +114,17 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     def total(self) -> int:
         """Number of items in the batch (constant over its life)."""
         return self.processing + self.succeeded + self.errored + self.canceled + self.expired
+
+    @property
+    def counts(self) -> BatchCounts:
+        """Items by state, as events tell it."""
+        return BatchCounts(
+            processing=self.processing,
+            succeeded=self.succeeded,
+            errored=self.errored,
+            canceled=self.canceled,
+            expired=self.expired,
+        )
 
 
 class ItemResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 
 from scheduler.providers.base import BatchItem
@@ -22,7 +23,7 @@ def framed_size(size: int, count: int) -> int:
     return len(_HEAD) + size + count * _ITEM_FRAME + max(count - 1, 0) + len(_TAIL)
 
 
-class SentOnce:
+class SentOnce(ABC):
     """Chunks of a body whose length is announced beforehand, so that a body cut short does nothing.
 
     `before_send` runs when the first chunk is asked for: the connection stands then, and no byte of the body has
@@ -45,8 +46,9 @@ class SentOnce:
             self.failure = error
             raise
 
+    @abstractmethod
     def _chunks(self) -> Iterator[bytes]:
-        raise NotImplementedError
+        """The body, piece by piece."""
 
 
 class CallBody(SentOnce):
