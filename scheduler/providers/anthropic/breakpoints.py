@@ -10,10 +10,9 @@ from typing import Any
 
 from ledger.errors import InvalidRequest
 from scheduler.providers.anthropic.blocks import Block, markable
+from scheduler.providers.anthropic.limits import MOST_BREAKPOINTS
 
 __all__ = ["count_breakpoints"]
-
-_MOST = 4
 
 
 def count_breakpoints(blocks: Sequence[Block], automatic: dict[str, Any] | None) -> int:
@@ -26,8 +25,10 @@ def count_breakpoints(blocks: Sequence[Block], automatic: dict[str, Any] | None)
     five_minutes_at = ""
     for path, ttl in _breakpoints(blocks, automatic):
         count += 1
-        if count > _MOST:
-            raise InvalidRequest(path, f"at most {_MOST} cache breakpoints are allowed; this is number {count}")
+        if count > MOST_BREAKPOINTS:
+            raise InvalidRequest(
+                path, f"at most {MOST_BREAKPOINTS} cache breakpoints are allowed; this is number {count}"
+            )
         if ttl == "5m":
             five_minutes_at = path
         elif five_minutes_at:

@@ -7,10 +7,8 @@ from typing import Any
 from ledger.errors import InvalidRequest
 from scheduler.providers.anthropic import shapes
 from scheduler.providers.anthropic.blocks import prompt_blocks
-from scheduler.providers.anthropic.breakpoints import count_breakpoints
+from scheduler.providers.anthropic.facts import facts_of
 from scheduler.providers.anthropic.limits import LIMITS, NAME
-from scheduler.providers.anthropic.prefix import fingerprint
-from scheduler.providers.anthropic.versions import required_version
 from scheduler.providers.base import RequestFacts
 
 __all__ = ["AnthropicRules"]
@@ -38,19 +36,7 @@ class AnthropicRules:
         """
         _refuse_what_batches_refuse(params)
         shapes.check(params)
-        blocks = list(prompt_blocks(params))
-        automatic = params.get("cache_control")
-        markers = count_breakpoints(blocks, automatic)
-        prefix, tokens = fingerprint(blocks, automatic=automatic is not None)
-        return RequestFacts(
-            model=params["model"],
-            max_tokens=params["max_tokens"],
-            api_version=required_version(params),
-            betas=tuple(sorted(set(params.get("betas", ())))),
-            estimated_input_tokens=tokens,
-            markers=markers,
-            prefix=prefix,
-        )
+        return facts_of(params, list(prompt_blocks(params)))
 
 
 def _refuse_what_batches_refuse(params: dict[str, Any]) -> None:
