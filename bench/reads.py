@@ -64,7 +64,7 @@ def _latency(name: str, asked: Sequence[Query], reading: _Reading) -> ReadLatenc
 
 
 def _queries(ledger: Ledger, random: Random, count: int) -> dict[str, list[Query]]:
-    from llm_ledger.cli.costs import with_costs
+    from ledger.costs import with_costs
     from llm_ledger.cli.explain import explain
 
     head = ledger.head().position

@@ -102,12 +102,16 @@ def requests(
     key: str | None = None,
     statuses: Sequence[str] | None = None,
     batch_id: str | None = None,
+    mode: str | None = None,
     after: int = 0,
     limit: int | None = None,
     newest_first: bool = False,
 ) -> Iterator[RequestRow]:
-    """Requests in the order they were recorded, beyond `after` (a request's `seq`), or the other way round."""
-    query = _chosen(select_requests(), key, statuses, batch_id)
+    """Requests in the order they were recorded, beyond `after` (a request's `seq`), or the other way round.
+
+    `mode` "batch" leaves out the recorded calls of applications, "standard" everything else.
+    """
+    query = _chosen(select_requests(), key, statuses, batch_id, mode)
     # In the order of the states, whose partial indexes find the few that are open. Both tables are bounded: Postgres
     # infers no inequality, and would read the other one from its start.
     seqs = (schema.request_states.c.seq, schema.requests.c.seq)
@@ -116,17 +120,26 @@ def requests(
 
 
 def count_requests(
-    ledger: Ledger, *, key: str | None = None, statuses: Sequence[str] | None = None, batch_id: str | None = None
+    ledger: Ledger,
+    *,
+    key: str | None = None,
+    statuses: Sequence[str] | None = None,
+    batch_id: str | None = None,
+    mode: str | None = None,
 ) -> int:
     """How many requests the same choice comes to."""
     states = schema.requests.join(schema.request_states, schema.requests.c.seq == schema.request_states.c.seq)
-    query = _chosen(select(func.count()).select_from(states), key, statuses, batch_id)
+    query = _chosen(select(func.count()).select_from(states), key, statuses, batch_id, mode)
     with ledger.read() as connection:
         return connection.scalar(query) or 0
 
 
 def _chosen(
-    query: Select[*tuple[Any, ...]], key: str | None, statuses: Sequence[str] | None, batch_id: str | None
+    query: Select[*tuple[Any, ...]],
+    key: str | None,
+    statuses: Sequence[str] | None,
+    batch_id: str | None,
+    mode: str | None,
 ) -> Select[*tuple[Any, ...]]:
     state = schema.request_states.c
     if key is not None:
@@ -135,6 +148,8 @@ def _chosen(
         query = query.where(_among(statuses))
     if batch_id is not None:
         query = query.where(state.batch_id == batch_id)
+    if mode is not None:
+        query = query.where(schema.requests.c.mode == mode)
     return query
 
 

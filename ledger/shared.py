@@ -14,7 +14,7 @@ from ledger.settings import LedgerSettings, SpoolSettings
 from ledger.spool import Spool
 from ledger.writer import EXIT_SECONDS, Writer
 
-__all__ = ["shared_writer"]
+__all__ = ["absolute_url", "shared_writer"]
 
 
 def shared_writer(url: str | None = None) -> Writer:
@@ -56,7 +56,7 @@ class _Writers:
 
     def at(self, url: str) -> Writer:
         open_database(url).close()  # connects to nothing, and refuses what is no ledger's URL
-        place = _absolute(make_url(url))
+        place = absolute_url(make_url(url))
         with self._lock:
             writer = self._writers.get(place)
             if writer is None or writer.closed:
@@ -72,7 +72,7 @@ class _Writers:
             self._lock = threading.Lock()
 
 
-def _absolute(url: URL) -> URL:
+def absolute_url(url: URL) -> URL:
     """The same for every spelling of a file, and wherever the process goes."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return url

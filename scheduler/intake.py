@@ -26,7 +26,7 @@ from ledger.payloads import EncodedPayload, encode_payload
 from scheduler.pages import pages
 from scheduler.providers.base import RequestFacts, RequestRules
 
-__all__ = ["Intake", "Submission", "check_tags"]
+__all__ = ["Intake", "Submission", "check_key", "check_tags"]
 
 PAGE: Final = 2000
 """Requests recorded in one append: enough to amortise its sync, few enough to stay small in memory."""
@@ -37,6 +37,7 @@ _CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _UNUSABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 Progress = Callable[[int], None]
+Refused = Callable[[InvalidLine], None]
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -84,22 +85,27 @@ class Intake:
         model: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        if not key or len(key) > 200 or _UNUSABLE.search(key):
-            raise InputError("a key is 1 to 200 characters without control characters")
         self._ledger = ledger
         self._rules = rules
-        self._key = key
+        self._key = check_key(key)
         self._model = model
         self._tags = check_tags(tags or {})
 
-    def submit(self, lines: Iterable[bytes], *, progress: Progress = lambda _lines: None) -> Submission:
+    def submit(
+        self,
+        lines: Iterable[bytes],
+        *,
+        progress: Progress = lambda _lines: None,
+        refused: Refused | None = None,
+    ) -> Submission:
         """Check every line, then record those that are new. Memory stays bounded: checked lines go to a spool.
 
-        Raises `InvalidLine` or `ChangedRequest` with the line's number, and records nothing then. `progress` is
-        called with the number of further lines checked or recorded; each line passes it twice.
+        Raises `InvalidLine` or `ChangedRequest` with the line's number, and records nothing then. With `refused`
+        a line that is invalid by itself is told there, and left out as if it were blank. `progress` is called with
+        the number of further lines checked or recorded; each line passes it twice.
         """
         with tempfile.TemporaryFile(prefix="llm-ledger-") as spool:
-            total, new = self._check(lines, spool, progress)
+            total, new = self._check(lines, spool, progress, refused)
             if new < total:
                 progress(total - new)
             spool.seek(0)
@@ -109,11 +115,13 @@ class Intake:
                 progress(len(page))
         return Submission(total, recorded, total - recorded)
 
-    def _check(self, lines: Iterable[bytes], spool: IO[bytes], progress: Progress) -> tuple[int, int]:
+    def _check(
+        self, lines: Iterable[bytes], spool: IO[bytes], progress: Progress, refused: Refused | None
+    ) -> tuple[int, int]:
         """How many lines there are, and how many of them are not on record; those are in the spool then."""
         first_seen: dict[bytes, int] = {}
         total = new = 0
-        for page in _pages(self._prepared(lines, first_seen)):
+        for page in _pages(self._prepared(lines, first_seen, refused)):
             unknown = self._unknown(page)
             for line in unknown:
                 packed = _pack(line)
@@ -124,11 +132,19 @@ class Intake:
             progress(len(page))
         return total, new
 
-    def _prepared(self, lines: Iterable[bytes], first_seen: dict[bytes, int]) -> Iterator[_Prepared]:
+    def _prepared(
+        self, lines: Iterable[bytes], first_seen: dict[bytes, int], refused: Refused | None
+    ) -> Iterator[_Prepared]:
         for number, text in enumerate(lines, start=1):
             if not text.strip():
                 continue
-            prepared = self._prepare(number, text)
+            try:
+                prepared = self._prepare(number, text)
+            except InvalidLine as error:
+                if refused is None:
+                    raise
+                refused(error)
+                continue
             identity = prepared.custom_id.encode()
             if identity in first_seen:
                 raise InvalidLine(
@@ -247,6 +263,13 @@ def _check_shape(value: Any) -> None:
     tags = value.get("tags", {})
     if not isinstance(tags, dict) or not all(isinstance(tag, str) for tag in tags.values()):
         raise InputError("tags must be an object whose values are strings")
+
+
+def check_key(key: str) -> str:
+    """The key, if it is usable. Raises `InputError`."""
+    if not key or len(key) > 200 or _UNUSABLE.search(key):
+        raise InputError("a key is 1 to 200 characters without control characters")
+    return key
 
 
 def check_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -34,6 +34,18 @@ AUDIT_SECONDS: Final = 900.0
 
 _LONGEST_WAIT: Final = 1.0
 
+_ALIAS: Final = "llm-ledger"
+
+
+def _quiet(part: str) -> logging.Logger:
+    """The library's logger for a part of ours, which tells of errors only, and not of each tick.
+
+    A long step makes its job miss ticks; that is meant, too. Whoever else uses the library hears what it says.
+    """
+    logger = logging.getLogger(f"apscheduler.{part}.{_ALIAS}")
+    logger.setLevel(logging.ERROR)
+    return logger
+
 
 class _SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # the library has no types
     """APScheduler goes by the wall clock. When that is set back, its jobs would wait for the old time to return."""
@@ -66,16 +78,18 @@ class Loop:
         )
         self._scheduler = _SteadyScheduler(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(hands + 2)},
+            executors={_ALIAS: ThreadPoolExecutor(hands + 2)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            logger=_quiet("scheduler"),
         )
-        self._scheduler.add_job(self._plan, "interval", seconds=tick_seconds, id="plan")
+        _quiet("executors")
+        self._every(tick_seconds, self._plan, id="plan")
         for hand in range(hands):
-            self._scheduler.add_job(self._advance, "interval", seconds=tick_seconds, id=f"advance-{hand}")
-        begin = datetime.now(UTC)
-        self._scheduler.add_job(self._audit, "interval", seconds=AUDIT_SECONDS, id="audit", next_run_time=begin)
-        # A long step makes its job miss ticks; that is meant, and no cause for a warning each time.
-        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+            self._every(tick_seconds, self._advance, id=f"advance-{hand}")
+        self._every(AUDIT_SECONDS, self._audit, id="audit", next_run_time=datetime.now(UTC))
+
+    def _every(self, seconds: float, act: Callable[[], None], **options: Any) -> None:
+        self._scheduler.add_job(act, "interval", seconds=seconds, executor=_ALIAS, **options)
 
     def _plan(self) -> None:
         self._look(self._planning, "plan", self._worker.plan)

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ledger.errors import UsageUnreadable
+from ledger.pricing.counts import MOST, Tokens, count, section, split
+from ledger.pricing.envelope import opened
 
 __all__ = [
     "PROMPT_LADDER",
@@ -32,47 +34,15 @@ PROMPT_LADDER = (100_000, 200_000)
 """Prompt lengths (tokens) at which some provider's prices change. Fixed, so that keys outlive price books."""
 
 _STEPS = (0, *PROMPT_LADDER)
-_MOST = 2**53  # the last count that every JSON reader keeps; sums of it still fit the database's integers
 
 # Ids come bare, with their release date, or as `-latest`; a version number is never taken for a date.
 _SUFFIX = re.compile(r"-(?:20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|latest)$")
 
 
-class Tokens(msgspec.Struct, frozen=True, gc=False):
-    """What was used, in tokens (`web_searches` in searches). The five token counts are disjoint."""
-
-    uncached: int = 0
-    write_5m: int = 0
-    write_1h: int = 0
-    read: int = 0
-    output: int = 0
-    web_searches: int = 0
-
-    @property
-    def prompt(self) -> int:
-        """The whole prompt: input read, written and neither."""
-        return self.uncached + self.writes + self.read
-
-    @property
-    def writes(self) -> int:
-        """Cache writes of both lifetimes."""
-        return self.write_5m + self.write_1h
-
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(
-            self.uncached + other.uncached,
-            self.write_5m + other.write_5m,
-            self.write_1h + other.write_1h,
-            self.read + other.read,
-            self.output + other.output,
-            self.web_searches + other.web_searches,
-        )
-
-
 class PriceKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """Everything a price depends on but time.
 
-    `geo`: "us" or "" (anywhere). `tier`: "priority" or "". `speed`: "fast" or "".
+    `geo`: "us" or "" (anywhere). `tier`: "priority", "flex" or "". `speed`: "fast" or "".
     `prompt_over`: the greatest step of `PROMPT_LADDER` that the prompt exceeds, else 0.
     """
 
@@ -117,9 +87,15 @@ def normalise(
     Cache writes follow the `cache_creation` split. Tokens of the total that no split names count as 5-minute
     writes; a split beyond the total is trusted. Missing and null counts are 0; `UsageUnreadable` for any
     other value that is no whole number from 0 to 2^53, and for a `usage` that is no object.
+
+    What other providers report comes in an envelope: see `ledger.pricing.envelope`.
     """
     if not isinstance(usage, Mapping):
         raise UsageUnreadable("usage", f"expected an object, got {type(usage).__name__}")
+    if "usage_metadata" in usage:
+        tokens, tier = opened(usage)
+        step = _STEPS[bisect_left(PROMPT_LADDER, tokens.prompt)]
+        return (UsageEntry(PriceKey(provider, model, processing, tier=tier, prompt_over=step), tokens),)
     geo = "us" if usage.get("inference_geo") == "us" else ""
     tier = "priority" if usage.get("service_tier") == "priority" else ""
     speed = "fast" if usage.get("speed") == "fast" else ""
@@ -135,7 +111,8 @@ def normalise(
     return (entry(model, _own_tokens(usage, inside)), *(entry(ran_on, tokens) for ran_on, tokens in billed))
 
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)] | None
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)] | None
+_Nothing = Annotated[int, msgspec.Meta(ge=1, le=0)]  # no value is one
 
 
 class _Split(msgspec.Struct):
@@ -160,6 +137,7 @@ class _Plain(msgspec.Struct):
     service_tier: Any = None
     speed: Any = None
     iterations: None = None
+    usage_metadata: _Nothing = 0  # an envelope would read as an object without any counts
 
 
 _decode_plain = msgspec.json.Decoder(_Plain).decode
@@ -171,9 +149,9 @@ def normalise_json(*, provider: str, model: str, processing: Processing, usage: 
         plain = _decode_plain(usage)
     except msgspec.DecodeError:  # iterations, or something to complain about in detail
         return normalise(provider=provider, model=model, processing=processing, usage=_parsed(usage))
-    split, tools = plain.cache_creation, plain.server_tool_use
-    hour = (split.ephemeral_1h_input_tokens or 0) if split is not None else 0
-    named = (split.ephemeral_5m_input_tokens or 0) if split is not None else 0
+    written, tools = plain.cache_creation, plain.server_tool_use
+    hour = (written.ephemeral_1h_input_tokens or 0) if written is not None else 0
+    named = (written.ephemeral_5m_input_tokens or 0) if written is not None else 0
     tokens = Tokens(
         plain.input_tokens or 0,
         max(named, (plain.cache_creation_input_tokens or 0) - hour),
@@ -198,12 +176,12 @@ def _parsed(usage: bytes) -> Any:
 
 def _own_tokens(usage: Mapping[str, Any], inside: Sequence[Tokens]) -> Tokens:
     tokens = _tokens(usage, "usage")
-    tools = _section(usage, "server_tool_use", "usage")
-    searches = _count(tools, "web_search_requests", "usage.server_tool_use")
+    tools = section(usage, "server_tool_use", "usage")
+    searches = count(tools, "web_search_requests", "usage.server_tool_use")
     five_minutes, hour = tokens.write_5m, tokens.write_1h
     # Of several iterations the top-level split has been seen to cover the first one only, under a total that
     # covers all. The iterations' own splits then say what the 5-minute rule would have to guess.
-    if sum(_split(usage, "usage")) < tokens.writes == sum(part.writes for part in inside):
+    if sum(split(usage, "usage")) < tokens.writes == sum(part.writes for part in inside):
         five_minutes, hour = sum(part.write_5m for part in inside), sum(part.write_1h for part in inside)
     return Tokens(tokens.uncached, five_minutes, hour, tokens.read, tokens.output, searches)
 
@@ -233,42 +211,15 @@ def _sorted_out(iterations: Sequence[Mapping[str, Any]], model: str) -> tuple[li
 
 
 def _tokens(counts: Mapping[str, Any], where: str) -> Tokens:
-    written = _count(counts, "cache_creation_input_tokens", where)
-    five_minutes, hour = _split(counts, where)
+    written = count(counts, "cache_creation_input_tokens", where)
+    five_minutes, hour = split(counts, where)
     return Tokens(
-        _count(counts, "input_tokens", where),
+        count(counts, "input_tokens", where),
         max(five_minutes, written - hour),
         hour,
-        _count(counts, "cache_read_input_tokens", where),
-        _count(counts, "output_tokens", where),
+        count(counts, "cache_read_input_tokens", where),
+        count(counts, "output_tokens", where),
     )
-
-
-def _split(counts: Mapping[str, Any], where: str) -> tuple[int, int]:
-    """Cache writes whose lifetime is named: (5 minutes, 1 hour)."""
-    split = _section(counts, "cache_creation", where)
-    where = f"{where}.cache_creation"
-    five_minutes = _count(split, "ephemeral_5m_input_tokens", where)
-    return five_minutes, _count(split, "ephemeral_1h_input_tokens", where)
-
-
-def _count(counts: Mapping[str, Any], field: str, where: str) -> int:
-    value = counts.get(field)
-    if value is None:
-        return 0
-    # bool is an int to isinstance, and no count.
-    if type(value) is not int or not 0 <= value <= _MOST:
-        raise UsageUnreadable(f"{where}.{field}", f"{value!r} is no count")
-    return value
-
-
-def _section(counts: Mapping[str, Any], field: str, where: str) -> Mapping[str, Any]:
-    value = counts.get(field)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise UsageUnreadable(f"{where}.{field}", f"expected an object, got {type(value).__name__}")
-    return value
 
 
 def _iterations(usage: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

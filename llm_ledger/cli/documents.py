@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.clock import from_micros
+from ledger.costs import Cost
 from ledger.projections import BatchRow, RequestRow
 from ledger.queries import StoredEvent
-from llm_ledger.cli.costs import Cost
 
 if TYPE_CHECKING:
     from scheduler.audit import Finding

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ledger import Ledger
+from ledger.costs import cost_of, item_figures, with_costs
 from ledger.events import batch_stream, request_stream
-from ledger.pricing import Figures, price_lines, usd_text
+from ledger.pricing import Figures, Rates, price_lines, usd_text
 from ledger.projections import BatchRow, RequestRow
 from ledger.queries import BilledItem, billed_items, requests, stored_events
-from llm_ledger.cli.costs import cost_of, item_figures, with_costs
+from ledger.results import result_purged, stored_body
 from llm_ledger.cli.documents import batch_document, event_document, request_document
 from llm_ledger.cli.named import named
-from llm_ledger.cli.result_lines import result_purged, stored_body
 
 __all__ = ["explain"]
+
+_NO_RATES: Final = Rates(input=0, output=0, write_5m=0, write_1h=0, read=0, web_search=0)
 
 
 def explain(ledger: Ledger, wanted: str, *, key: str | None = None) -> dict[str, Any]:
@@ -62,9 +64,9 @@ def _events(ledger: Ledger, stream: str) -> list[dict[str, Any]]:
 
 
 def _billed(item: BilledItem) -> dict[str, Any]:
-    """One billed item. `rate` is USD per token (or search), `amount` = `quantity` × `rate`."""
+    """One billed item. `rate` is USD per token (or search), `amount` = `quantity` × `rate`; null without a price."""
     figures = item_figures(item)
-    lines = price_lines(item.tokens, item.book.rates(item.key, item.epoch)) if figures and item.book else ()
+    lines = price_lines(item.tokens, item.book.rates(item.key, item.epoch) if figures and item.book else _NO_RATES)
     return {
         "role": item.role,
         "provider": item.key.provider,
@@ -77,8 +79,8 @@ def _billed(item: BilledItem) -> dict[str, Any]:
                 "name": line.name,
                 "quantity": line.quantity,
                 "unit": line.unit,
-                "rate": usd_text(line.rate),
-                "amount": usd_text(line.amount),
+                "rate": usd_text(line.rate) if figures else None,
+                "amount": usd_text(line.amount) if figures else None,
             }
             for line in lines
         ],

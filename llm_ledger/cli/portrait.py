@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ledger.projections import TERMINAL
 from llm_ledger.cli.event_words import gist
 from llm_ledger.cli.words import ABSENT, age, counted, dollars, percent, plain
 
@@ -39,6 +40,7 @@ def _request_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     answered = document["response_model"]
     asked = document["model"]
     yield "model", asked if answered in (None, asked) else f"{asked}, answered by {answered}"
+    yield "provider", _way(document)
     if document["batch_id"]:
         yield "batch", f"{document['batch_id']}, item {document['batch_index']}, attempt {document['attempts']}"
     tags = msgspec.json.decode(document["tags"] or b"{}")
@@ -47,7 +49,8 @@ def _request_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "recorded", _instant(document["recorded_at"])
     if document["finished_at"]:
         took = (document["finished_at"] - document["recorded_at"]).total_seconds()
-        yield "finished", f"{_instant(document['finished_at'])}, {age(took)} later"
+        later = f", {age(took)} later" if took >= 0 else ""  # calls are recorded once they are over
+        yield "finished", f"{_instant(document['finished_at'])}{later}"
     purged = [name for name in ("params", "result") if document[f"{name}_purged"]]
     if purged:
         yield "purged", f"its {' and '.join(purged)}; what they cost stays on record"
@@ -73,7 +76,7 @@ def _batch_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _bill(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text("\nwhat it cost", style="bold")
     if not document["billed"]:
-        yield Text("nothing was billed for it so far")
+        yield Text(_unbilled(document))
         return
     table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
     for justify in ("left", "right", "right", "right"):
@@ -104,16 +107,33 @@ def _add_item(table: Table, item: Mapping[str, Any], *, tell_model: bool) -> Non
         table.add_row(
             line["name"],
             f"{line['quantity']:,} {line['unit']}",
-            f"× {_rate(line)}",
+            _rate(line),
             dollars(line["amount"], None),
         )
 
 
+def _unbilled(document: Mapping[str, Any]) -> str:
+    unknown = [event["data"] for event in document["events"] if event["type"] == "request.cost_unknown"]
+    if unknown:
+        return f"nobody knows: {gist('request.cost_unknown', unknown[-1]).removeprefix('reason ')}"
+    return "nothing was billed for it" if document["status"] in TERMINAL else "nothing was billed for it so far"
+
+
+def _way(document: Mapping[str, Any]) -> str:
+    return (
+        f"{document['provider']}, a call of an application"
+        if document["mode"] == "standard"
+        else document["provider"]
+    )
+
+
 def _rate(line: Mapping[str, Any]) -> str:
+    if line["rate"] is None:
+        return ""
     if line["unit"] != "tokens":
-        return f"{dollars(line['rate'], None)} each"
+        return f"× {dollars(line['rate'], None)} each"
     rate = (Decimal(line["rate"]) * _PER_MILLION).normalize()
-    return f"${max(rate, rate.quantize(Decimal('0.01')), key=_digits):,f} per million"
+    return f"× ${max(rate, rate.quantize(Decimal('0.01')), key=_digits):,f} per million"
 
 
 def _digits(amount: Decimal) -> int:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from types import FrameType
@@ -15,24 +15,19 @@ from typing import Final, TypeVar
 import msgspec
 
 from ledger import Ledger
-from ledger.errors import DatabaseUnavailable, ProviderError, ProviderRefused
-from ledger.projections import BatchRow
+from ledger.errors import DatabaseUnavailable, ProviderError
 from ledger.queries import Outstanding, active_batches, count_requests, outstanding
 from llm_ledger.cli.run_display import RunDisplay, run_display
 from llm_ledger.cli.words import counted
-from scheduler import Context, Loop, Worker
-from scheduler.account import account_of
+from scheduler import Context, Loop
 from scheduler.budget import BudgetHold
-from scheduler.held import STANDARD_CALLS
 from scheduler.outage import Outage
+from scheduler.supervised import Awaited, Supervised, another_account, broken, held_back, refusal
 
 __all__ = ["Leave", "Stop", "insisting", "stop_on_signals", "work"]
 
 LOOK_SECONDS: Final = 0.25
 """How often the supervisor looks whether it is over."""
-
-NOT_FOUND_SECONDS: Final = 30.0
-"""How long a 404 may be a batch that is not visible yet, before it is an address that is wrong."""
 
 ACCOUNT_LOOKS: Final = 8
 """Every so many looks it asks whether what is left belongs to somebody else."""
@@ -84,7 +79,7 @@ def work(context: Context, stop: Stop, leave: Leave) -> None:
 
     A database that is gone for a while is waited for. Raises `DatabaseUnavailable` if it is given up.
     """
-    worker = _Supervised(context)
+    worker = Supervised(context)
     with run_display(context.ledger) as display, Loop(worker):
         for look in count(1):
             if stop.is_set():
@@ -122,7 +117,7 @@ def insisting(question: Callable[[], _T], ledger: Ledger, stop: Stop, leave: Lea
         stop.wait(LOOK_SECONDS)
 
 
-def _is_over(context: Context, worker: _Supervised, leave: Leave, display: RunDisplay, look: int) -> bool:
+def _is_over(context: Context, worker: Supervised, leave: Leave, display: RunDisplay, look: int) -> bool:
     """Look how things are. Raises what makes going on senseless."""
     left = outstanding(context.ledger)
     display.stand(left)
@@ -131,39 +126,8 @@ def _is_over(context: Context, worker: _Supervised, leave: Leave, display: RunDi
         return not worker.audit()  # what the provider has twice is found, and waited for, in the same run
     _check_provider(worker, leave, left)
     if leave.until_idle and look % ACCOUNT_LOOKS == 0:
-        active = active_batches(context.ledger)
-        _check_account(context, left, active)
-        _check_mishaps(worker, active)
-        _check_budget(context, worker, left, active)
+        _check_rest(context, worker, left)
     return False
-
-
-class _Supervised(Worker):
-    """A worker whose failures reach the supervisor instead of a log that nobody reads."""
-
-    failure: Exception | None = None
-
-    def plan(self) -> int:
-        return self._guarded(super().plan, 0)
-
-    def advance(self) -> bool:
-        return self._guarded(super().advance, False)
-
-    def raise_failure(self) -> None:
-        """Raise what a step ended in, if it was no ordinary outcome."""
-        if self.failure is not None:
-            raise self.failure
-
-    def _guarded(self, step: Callable[[], _T], nothing: _T) -> _T:
-        if self.failure is not None:
-            return nothing
-        try:
-            return step()
-        except DatabaseUnavailable:
-            raise  # the loop waits for it
-        except Exception as failure:
-            self.failure = failure
-            return nothing
 
 
 def _check_database(outage: Outage, leave: Leave) -> None:
@@ -173,43 +137,26 @@ def _check_database(outage: Outage, leave: Leave) -> None:
         raise DatabaseUnavailable(f"gave up after {failing_for:.0f} s: {error}; nothing is lost, run again to go on")
 
 
-def _check_provider(worker: Worker, leave: Leave, left: Outstanding) -> None:
+def _check_provider(worker: Supervised, leave: Leave, left: Outstanding) -> None:
     """Raises `ProviderError` if waiting any longer is pointless."""
     error, failing_for = worker.health.error, worker.health.failing_for()
     queued = f"; {counted(left.requests, 'request')} stay queued, run again to go on"
     if error is not None and leave.give_up_after is not None and failing_for >= leave.give_up_after:
         raise ProviderError(f"gave up after {failing_for:.0f} s: {error}{queued}")
-    refused = isinstance(error, ProviderRefused) and (error.status != 404 or failing_for >= NOT_FOUND_SECONDS)
-    if leave.until_idle and refused:
-        raise ProviderError(f"{error}{queued}")
+    if leave.until_idle and (refused := refusal(worker.health)):
+        raise ProviderError(f"{refused}{queued}")
 
 
-def _check_mishaps(worker: Worker, active: Sequence[BatchRow]) -> None:
-    """Raises what batches fail of, if no other batch is left to wait for."""
-    errors = worker.mishaps.errors
-    if errors and all(batch.id in errors for batch in active):
-        raise next(iter(errors.values()))
-
-
-def _check_budget(context: Context, worker: Worker, left: Outstanding, active: Sequence[BatchRow]) -> None:
-    """Raises `BudgetHold` if nothing is left to do but what the budget keeps from being sent."""
-    held = worker.held.errors
-    if not held or any(batch.id not in held for batch in active):
-        return
-    waiting = sum(batch.request_count - batch.settled for batch in active)
-    if STANDARD_CALLS in held:
-        waiting += count_requests(context.ledger, statuses=("fallback",))
-    if left.requests <= waiting:
-        reason = next(iter(held.values()))
-        raise BudgetHold(f"{reason}; {counted(left.requests, 'request')} stay queued")
-
-
-def _check_account(context: Context, left: Outstanding, active: Sequence[BatchRow]) -> None:
-    """Raises `ProviderError` if nothing is left to do but batches of another account: they wait for its key."""
-    ours = context.provider.account()
-    if not active or any(account_of(batch) in (None, ours) for batch in active):
-        return
-    if left.requests <= sum(batch.request_count - batch.settled for batch in active):
+def _check_rest(context: Context, worker: Supervised, left: Outstanding) -> None:
+    """Raises what keeps everything that is left from being done."""
+    active = active_batches(context.ledger)
+    others = left.requests - sum(batch.request_count - batch.settled for batch in active)
+    awaited = Awaited(active, others, count_requests(context.ledger, statuses=("fallback",)))
+    if another_account(context, awaited):
         raise ProviderError(
             f"{counted(len(active), 'batch')} left, of another account; set that account's key to go on"
         )
+    if failure := broken(worker, awaited):
+        raise failure
+    if hold := held_back(worker, awaited):
+        raise BudgetHold(f"{hold}; {counted(left.requests, 'request')} stay queued")

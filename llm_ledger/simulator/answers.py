@@ -9,6 +9,7 @@ import msgspec
 from llm_ledger.simulator.chance import identifier, number
 from llm_ledger.simulator.examples import example
 from llm_ledger.simulator.prompt import estimate_tokens
+from llm_ledger.simulator.spelled_out import last_text, quoted_arguments, written_call
 from llm_ledger.simulator.validation import Request
 
 __all__ = ["Answer", "compose"]
@@ -42,7 +43,8 @@ def compose(request: Request, seed: int) -> Answer:
     """The answer to a request.
 
     A client tool is called when `tool_choice` forces one, or when tools are on offer and the last turn
-    brought no tool result. A JSON schema in `output_config` is met. Otherwise: prose, and `#### <number>`.
+    brought no tool result; with the arguments that the last turn spells out, else with any that its schema
+    takes. A JSON schema in `output_config` is met. Otherwise: prose, and `#### <number>`.
     """
     salt = number(seed, request.model.id, request.prompt.digest().hex())
     limit = int(request.params["max_tokens"])
@@ -50,7 +52,7 @@ def compose(request: Request, seed: int) -> Answer:
         return Answer([], "max_tokens", None, 0)
     tool = _called_tool(request.params)
     if tool is not None:
-        return _tool_call(tool, salt, limit)
+        return _tool_call(tool, last_text(request.params), salt, limit)
     schema = _output_schema(request.params)
     text = _prose(salt) if schema is None else msgspec.json.encode(example(schema)).decode()
     return _cut(text, limit, request.params.get("stop_sequences") or ())
@@ -84,8 +86,10 @@ def _cut(text: str, limit: int, stop_sequences: object) -> Answer:
     return Answer(content, reason, stop, max(1, estimate_tokens(text.encode())))
 
 
-def _tool_call(tool: dict[str, Any], salt: int, limit: int) -> Answer:
-    arguments = example(tool["input_schema"])
+def _tool_call(tool: dict[str, Any], text: str, salt: int, limit: int) -> Answer:
+    arguments = written_call(tool, text)
+    if arguments is None:
+        arguments = example({"type": "object", **tool["input_schema"]}) | quoted_arguments(tool, text)
     block = {"type": "tool_use", "id": identifier("toolu", salt), "name": tool["name"], "input": arguments}
     tokens = estimate_tokens(msgspec.json.encode(block))
     if tokens > limit:
@@ -100,11 +104,17 @@ def _called_tool(params: dict[str, Any]) -> dict[str, Any] | None:
         case "tool":
             return next((tool for tool in tools if tool["name"] == choice["name"]), None)
         case "any":
-            return next(iter(tools), None)
+            return _most_fitting(tools, params)
         case "auto":
-            return None if _brings_tool_result(params) else next(iter(tools), None)
+            return None if _brings_tool_result(params) else _most_fitting(tools, params)
         case _:
             return None
+
+
+def _most_fitting(tools: list[dict[str, Any]], params: dict[str, Any]) -> dict[str, Any] | None:
+    text = last_text(params)
+    written = (tool for tool in tools if written_call(tool, text) is not None)
+    return next(written, None) or next(iter(tools), None)
 
 
 def _brings_tool_result(params: dict[str, Any]) -> bool:

@@ -34,8 +34,8 @@ def cancel(
     What was answered by then is billed and kept. A key is needed for a batch in progress only.
     """
     from ledger import Ledger
+    from ledger.costs import with_costs
     from ledger.projections import BatchRow
-    from llm_ledger.cli.costs import with_costs
     from llm_ledger.cli.documents import batch_document, request_document
     from llm_ledger.cli.named import named
     from scheduler import Context, SchedulerSettings, providers

@@ -13,8 +13,8 @@ from llm_ledger.cli.output import Column, show_list
 from llm_ledger.cli.words import clock, dollars
 
 if TYPE_CHECKING:
+    from ledger.costs import Cost
     from ledger.projections import RequestRow
-    from llm_ledger.cli.costs import Cost
 
 __all__ = ["RequestStatus", "requests"]
 
@@ -60,7 +60,7 @@ def requests(
 ) -> None:
     """List requests, with what they cost and would have cost. The costs add up to `savings` exactly."""
     from ledger import Ledger, queries
-    from llm_ledger.cli.costs import with_costs
+    from ledger.costs import with_costs
     from llm_ledger.cli.documents import request_document
 
     with Ledger.open() as ledger:

@@ -42,13 +42,13 @@ def results(
 ) -> None:
     """Write a JSON line per request: custom_id, key, status, result (the provider's own) and cost."""
     from ledger import Ledger, queries
-    from llm_ledger.cli.result_lines import ledger_statuses, result_lines
+    from llm_ledger.cli.result_lines import ledger_statuses, result_lines, results_mode
 
     statuses = ledger_statuses([str(one) for one in status]) if status else None
     with Ledger.open() as ledger, _target(output) as file:
         total = None
         if output is not None:
-            chosen = queries.count_requests(ledger, key=key, statuses=statuses)
+            chosen = queries.count_requests(ledger, key=key, statuses=statuses, mode=results_mode(key))
             total = chosen if limit is None else min(chosen, limit)
         with bar("writing", total) as progress:
             for page in result_lines(ledger, key=key, statuses=statuses, limit=limit):

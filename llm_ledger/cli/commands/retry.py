@@ -38,8 +38,8 @@ def retry(
     A request whose cost is unknown may have been answered and billed unseen: that is asked about first.
     """
     from ledger import Ledger
+    from ledger.costs import with_costs
     from ledger.errors import InputError
-    from llm_ledger.cli.costs import with_costs
     from llm_ledger.cli.documents import request_document
     from scheduler.by_hand import retry_requests
 
@@ -69,8 +69,8 @@ def _named(ledger: Ledger, names: list[str], key: str | None) -> Iterator[list[R
 
 def _abandoned(ledger: Ledger, key: str | None) -> Iterator[list[RequestRow]]:
     """Those that were given up and can be sent again; of the others it is said how many there are."""
+    from ledger.costs import paged
     from ledger.queries import requests
-    from llm_ledger.cli.costs import paged
     from scheduler.by_hand import held
 
     purged = 0

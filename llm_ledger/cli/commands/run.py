@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -13,8 +13,6 @@ from llm_ledger.cli.options import GiveUpAfter, Json
 from llm_ledger.cli.output import write_json
 
 __all__ = ["run"]
-
-GIVE_UP_AFTER_SECONDS: Final = 600.0
 
 
 def run(
@@ -32,6 +30,7 @@ def run(
     from llm_ledger.cli.account_of_run import RunAccount
     from llm_ledger.cli.running import Leave, insisting, stop_on_signals, work
     from scheduler import Context, SchedulerSettings, providers
+    from scheduler.supervised import GIVE_UP_AFTER_SECONDS
 
     settings = SchedulerSettings.from_env()
     provider_settings = providers.settings("anthropic", os.environ, timeout_seconds=settings.http_timeout_seconds)

@@ -17,6 +17,7 @@ _COLUMNS = (
     Column("group"),
     Column("requests", right=True),
     Column("failed", right=True, from_width=110),
+    Column("unpriced", right=True, from_width=120),
     Column("cost", right=True),
     Column("standard, no cache", right=True, from_width=90),
     Column("saved", right=True),
@@ -104,14 +105,15 @@ def _holds_something(group: Mapping[str, Any]) -> bool:
 
 
 def _cells(group: Mapping[str, Any]) -> Sequence[str]:
-    cost, saved = group["cost"], group["savings"]
+    cost, saved, requests = group["cost"], group["savings"], group["requests"]
+    # Where nothing has a price, $0 would be a lie.
+    known = cost["actual"] != "0" or not (requests["unpriced"] or requests["cost_unknown"])
     return (
         group["name"] or ABSENT,
-        f"{group['requests']['total']:,}",
-        f"{group['requests']['failed']:,}",
-        dollars(cost["actual"]),
-        dollars(cost["standard_no_cache"]),
-        dollars(saved["total"]),
+        f"{requests['total']:,}",
+        f"{requests['failed']:,}",
+        f"{requests['unpriced']:,}",
+        *(dollars(money if known else None) for money in (cost["actual"], cost["standard_no_cache"], saved["total"])),
         saved["percent"] or ABSENT,
         _rate(group["cache"]["token_hit_rate"]),
     )

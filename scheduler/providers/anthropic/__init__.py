@@ -9,5 +9,6 @@ from scheduler.providers.anthropic.client import AnthropicBatches
 from scheduler.providers.anthropic.results import parse_result
 from scheduler.providers.anthropic.rules import AnthropicRules
 from scheduler.providers.anthropic.settings import AnthropicSettings
+from scheduler.providers.anthropic.versions import Settled, settle_sampling
 
-__all__ = ["AnthropicBatches", "AnthropicRules", "AnthropicSettings", "parse_result"]
+__all__ = ["AnthropicBatches", "AnthropicRules", "AnthropicSettings", "Settled", "parse_result", "settle_sampling"]

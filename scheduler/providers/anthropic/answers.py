@@ -29,6 +29,7 @@ __all__ = [
     "answered_at",
     "call_refused",
     "creation_refused",
+    "read_answer",
     "read_refused",
     "retry_after",
 ]
@@ -64,12 +65,31 @@ class Answer(msgspec.Struct, frozen=True):
         return f"{said} ({label})" if said else f"({label})"
 
 
+class _Error(msgspec.Struct):
+    type: str | None = None
+    message: str | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
 class ParamsRefused(Exception):
     """A standard call was refused for what it asks for; `result` says so as a batch would have."""
 
     def __init__(self, result: ItemResult) -> None:
         super().__init__(result.error_message)
         self.result = result
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """An answer as it came. Where the body is not the API's own, kind and message are empty."""
+    try:
+        error = msgspec.json.decode(body, type=_ErrorBody).error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        error = _Error()
+    named = {name.lower(): value for name, value in headers.items()}
+    return Answer(status=status, headers=named, kind=error.type or "", message=error.message or "")
 
 
 def creation_refused(answer: Answer) -> CreateOutcome | ProviderError:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Block", "markable", "prompt_blocks"]
 
-_NEVER_MARKABLE = frozenset({"thinking", "redacted_thinking"})
+_NEVER_MARKABLE = ("thinking", "redacted_thinking")
 
 
 class Block(NamedTuple):
@@ -34,7 +34,7 @@ def prompt_blocks(params: dict[str, Any]) -> Iterator[Block]:
 def markable(block: dict[str, Any]) -> bool:
     """Whether a block can carry a cache breakpoint: all but thinking and empty text."""
     kind = block.get("type")
-    return kind not in _NEVER_MARKABLE and not (kind == "text" and not block["text"])
+    return kind not in _NEVER_MARKABLE and not (kind == "text" and not block.get("text"))
 
 
 def _content(path: str, voice: str, content: str | list[dict[str, Any]]) -> Iterator[Block]:

@@ -42,7 +42,7 @@ def _breakpoints(blocks: Sequence[Block], automatic: dict[str, Any] | None) -> I
     for block in blocks:
         yield from _inside(block.path, block.value)
     if automatic is not None:
-        yield "cache_control", automatic.get("ttl", "5m")
+        yield "cache_control", _ttl("cache_control", automatic)
 
 
 def _inside(path: str, value: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -58,7 +58,13 @@ def _inside(path: str, value: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not markable(value):
         what = "an empty text" if value.get("type") == "text" else f"a {value.get('type')} block"
         raise InvalidRequest(place, f"{what} cannot carry a cache breakpoint")
-    yield place, control.get("ttl", "5m")
+    yield place, _ttl(place, control)
+
+
+def _ttl(place: str, control: object) -> str:
+    if not isinstance(control, dict):
+        raise InvalidRequest(place, "must be an object")
+    return str(control.get("ttl") or "5m")
 
 
 def _nested(path: str, content: object) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,11 @@
 """Closing the SDK's param types, so that pydantic checks all of a request and reports one place.
 
 The SDK's TypedDicts are rebuilt with four changes: `Iterable` and `Sequence` become `list`; a union of objects is
-told apart by its `type` or `role`; unknown fields are refused; values are not coerced. Choices that JSON cannot
+told apart by its `type` or `role`; what is unknown is refused; values are not coerced. Choices that JSON cannot
 express (open files, paths, response models) are dropped.
+
+Types that know less than the API are rebuilt open: a field, a `type` of an object or a named value that they do not
+know passes, and so does null for what may be left out. That is how the SDK's types have grown so far.
 """
 
 from __future__ import annotations
@@ -28,13 +31,12 @@ from typing import (
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypedDict, is_typeddict
 
-__all__ = ["NULL_IN_RESPONSES", "closed_params"]
-
-Unknown = Literal["forbid", "ignore"]
+__all__ = ["NULL_IN_RESPONSES", "checked_params"]
 
 _LISTS = (list, collections.abc.Iterable, collections.abc.Sequence)
 _TAG_FIELDS = ("type", "role")
 _TYPE_OF_A_TOOL_WITHOUT_ONE = "custom"
+_OF_AN_UNKNOWN_TYPE = "?"
 
 # Responses carry these as null where the param types would leave them out, and responses come back as history.
 NULL_IN_RESPONSES = frozenset({"caller"})
@@ -53,8 +55,8 @@ _FIELDS: dict[str, Any] = {
 _MESSAGES = Field(min_length=1, max_length=100_000)
 
 
-def closed_params(kind: str, *, unknown_fields: Unknown) -> Any:
-    """The closed type of a non-streaming message creation, `stable` or `beta`."""
+def checked_params(kind: str, *, closed: bool) -> Any:
+    """The type of a non-streaming message creation, `stable` or `beta`, closed or open."""
     if kind == "beta":
         from anthropic.types.beta.message_create_params import MessageCreateParamsNonStreaming as Beta
 
@@ -63,52 +65,58 @@ def closed_params(kind: str, *, unknown_fields: Unknown) -> Any:
         from anthropic.types.message_create_params import MessageCreateParamsNonStreaming as Stable
 
         params = Stable
-    fields = _fields(params, unknown_fields) | _FIELDS
+    fields = {name: _field(name, hint, closed) for name, hint in _hints(params).items()} | _FIELDS
     messages = get_args(fields["messages"])[0]
     fields["messages"] = Required[Annotated[messages, _MESSAGES]]
-    return _typed_dict("Params", fields, unknown_fields)
+    return _typed_dict("Params", fields, "forbid" if closed else "ignore")
 
 
-def _fields(typed_dict: Any, unknown: Unknown) -> dict[str, Any]:
-    hints = get_type_hints(typed_dict, include_extras=True)
-    return {name: _field(name, hint, unknown) for name, hint in hints.items()}
+@functools.cache
+def _hints(typed_dict: Any) -> dict[str, Any]:
+    return get_type_hints(typed_dict, include_extras=True)
 
 
-def _field(name: str, hint: Any, unknown: Unknown) -> Any:
-    closed = _close(hint, unknown)
+def _field(name: str, hint: Any, closed: bool) -> Any:
+    checked = _check(hint, closed)
     if name in NULL_IN_RESPONSES:
-        closed = closed | None
+        checked = checked | None
     # Not `__required_keys__`: it cannot see through the SDK's postponed annotations. All are `total=False`.
-    return Required[closed] if get_origin(hint) is Required else NotRequired[closed]
+    return Required[checked] if get_origin(hint) is Required else NotRequired[checked]
 
 
-def _typed_dict(name: str, fields: dict[str, Any], unknown: Unknown) -> Any:
+def _typed_dict(name: str, fields: dict[str, Any], unknown: Any) -> Any:
     made: Any = cast(Any, TypedDict)(name, fields)
     made.__pydantic_config__ = ConfigDict(strict=True, extra=unknown)
     return made
 
 
 @functools.cache
-def _closed_typed_dict(typed_dict: Any, unknown: Unknown) -> Any:
+def _checked_typed_dict(typed_dict: Any, closed: bool) -> Any:
+    fields = {name: _field(name, hint, closed) for name, hint in _hints(typed_dict).items()}
+    if not closed:
+        fields = {name: _or_null(field) for name, field in fields.items()}
     own = getattr(typed_dict, "__pydantic_config__", {}).get("extra")
-    made = _typed_dict(typed_dict.__name__, _fields(typed_dict, unknown), unknown)
-    if own:
-        made.__pydantic_config__ = ConfigDict(strict=True, extra=own)
-    return made
+    return _typed_dict(typed_dict.__name__, fields, own or ("forbid" if closed else "ignore"))
 
 
-def _close(hint: Any, unknown: Unknown) -> Any:
+def _or_null(field: Any) -> Any:
+    return field if get_origin(field) is Required else NotRequired[get_args(field)[0] | None]
+
+
+def _check(hint: Any, closed: bool) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if is_typeddict(hint):
-        return _closed_typed_dict(hint, unknown)
+        return _checked_typed_dict(hint, closed)
     if origin in (Required, NotRequired, Annotated):
-        return _close(arguments[0], unknown)
+        return _check(arguments[0], closed)
     if origin in (Union, types.UnionType):
-        return _closed_union([_close(choice, unknown) for choice in _choices(hint)])
+        return _checked_union(_choices(hint), closed)
     if origin in _LISTS:
-        return list[_close(arguments[0], unknown)]  # type: ignore[misc]
+        return list[_check(arguments[0], closed)]  # type: ignore[misc]
     if origin is dict:
-        return dict[arguments[0], _close(arguments[1], unknown)]  # type: ignore[valid-type,misc]
+        return dict[arguments[0], _check(arguments[1], closed)]  # type: ignore[valid-type,misc]
+    if origin is Literal and not closed:
+        return _union([type(value) for value in arguments])
     return hint
 
 
@@ -123,29 +131,32 @@ def _choices(hint: Any) -> list[Any]:
     return [] if foreign else [hint]
 
 
-def _closed_union(choices: list[Any]) -> Any:
+def _checked_union(choices: list[Any], closed: bool) -> Any:
     objects = [choice for choice in choices if is_typeddict(choice)]
     tag_field = next((name for name in _TAG_FIELDS if all(_tags(choice, name) for choice in objects)), None)
     if len(objects) < 2 or tag_field is None:
-        return _union(choices)
-    others = [choice for choice in choices if not is_typeddict(choice)]
-    return _union([*others, _tagged(objects, tag_field)])
+        return _union([_check(choice, closed) for choice in choices])
+    others = [_check(choice, closed) for choice in choices if not is_typeddict(choice)]
+    return _union([*others, _tagged(objects, tag_field, closed)])
 
 
-def _tags(typed_dict: Any, name: str) -> tuple[str, ...]:
+def _tags(typed_dict: Any, name: str) -> tuple[Any, ...]:
     """The values that tell an object apart: of a `Literal` field, or of an optional one."""
-    field = typed_dict.__annotations__.get(name)
-    if field is None:
-        return ()
-    hint = get_args(field)[0]
-    literals = [hint] if get_origin(hint) is Literal else get_args(hint)
-    return tuple(value for literal in literals if get_origin(literal) is Literal for value in get_args(literal))
+    return _literals(_hints(typed_dict).get(name))
 
 
-def _tagged(objects: list[Any], tag_field: str) -> Any:
+def _literals(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return tuple(value for argument in get_args(hint) for value in _literals(argument))
+
+
+def _tagged(objects: list[Any], tag_field: str, closed: bool) -> Any:
     def tag_of(value: Any) -> Any:
         tag = value.get(tag_field) if isinstance(value, dict) else None
-        return default if tag is None else tag if isinstance(tag, str) else None
+        if tag is None or not isinstance(tag, str):
+            return default if tag is None else None
+        return tag if closed or tag in by_tag else _OF_AN_UNKNOWN_TYPE
 
     by_tag = {tag: choice for choice in objects for tag in _tags(choice, tag_field)}
     default = _TYPE_OF_A_TOOL_WITHOUT_ONE if _TYPE_OF_A_TOOL_WITHOUT_ONE in by_tag else None
@@ -155,7 +166,10 @@ def _tagged(objects: list[Any], tag_field: str) -> Any:
         # Read by `complaints`; the context of a custom error would make the union unhashable.
         custom_error_message=" ".join((tag_field, *by_tag)),
     )
-    return Annotated[_union([Annotated[choice, Tag(tag)] for tag, choice in by_tag.items()]), discriminator]
+    tagged = [Annotated[_checked_typed_dict(choice, closed), Tag(tag)] for tag, choice in by_tag.items()]
+    if not closed:
+        tagged.append(Annotated[dict[str, Any], Tag(_OF_AN_UNKNOWN_TYPE)])
+    return Annotated[_union(tagged), discriminator]
 
 
 def _union(choices: list[Any]) -> Any:

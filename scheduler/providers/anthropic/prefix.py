@@ -69,7 +69,7 @@ def _canonical(block: dict[str, Any]) -> bytes:
 
 def _is_plain(block: dict[str, Any]) -> bool:
     """Whether a block is a text and nothing else, which nearly all are: nothing lies within it."""
-    if block.get("type") != "text":
+    if block.get("type") != "text" or not isinstance(block.get("text"), str):
         return False
     return block.keys() <= _PLAIN_TEXT or all(block[name] is None for name in block.keys() - _PLAIN_TEXT)
 
@@ -110,8 +110,9 @@ def _weight(block: dict[str, Any], content: bytes) -> int:
     if block.get("type") == "image":
         return _IMAGE_BYTES
     source = block.get("source")
-    if isinstance(source, dict) and source.get("type") == "base64":
-        return len(source["data"]) * _PER_BYTES // (_DOCUMENT_BYTES_PER_TOKEN * _TOKENS)
+    data = source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    if isinstance(data, str):
+        return len(data) * _PER_BYTES // (_DOCUMENT_BYTES_PER_TOKEN * _TOKENS)
     within = _within(block)
     if within:
         return sum(_weight(item, _canonical(item)) for item in within)

@@ -2,8 +2,11 @@
 
 The SDK describes params as TypedDicts made for type checkers: lists are `Iterable` (which pydantic would check
 lazily, that is never), unions are untagged (which pydantic reports branch by branch), unknown fields pass. So the
-types are closed first: lists are lists, unions of objects are told apart by `type` or `role`, unknown fields are
-errors, nothing is coerced.
+types are closed first: lists are lists, unions of objects are told apart by `type` or `role`, what is unknown is
+an error, nothing is coerced.
+
+That needs types which know all that the API takes. An SDK older than 2.12 does not, and must not refuse a newer
+tool, field or value for that: there only what it does know is checked, and the API judges the rest.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from scheduler.providers.anthropic.complaints import Complaint, complaint
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["check"]
+__all__ = ["check", "sdk_knows_all"]
+
+_KNOWS_ALL_SINCE = (2, 12)
 
 Kind = Literal["stable", "beta"]
 
@@ -26,12 +31,13 @@ def check(params: dict[str, Any]) -> None:
     """Raise `InvalidRequest` with the innermost path if params are not of the SDK's message creation type.
 
     Without betas the stable types are tried first. Where they fail the beta types decide; if both fail, the
-    complaint that got further in is told. A beta that the installed SDK does not know may bring fields that it
-    does not know either: then unknown fields pass.
+    complaint that got further in is told. A beta that the installed SDK does not know may bring what it does not
+    know either: then what is unknown passes.
     """
     betas = params.get("betas")
-    known = not isinstance(betas, list) or all(_is_known_beta(beta) for beta in betas)
-    kinds: list[tuple[Kind, bool]] = [("beta", known)] if betas else [("stable", True), ("beta", True)]
+    complete = sdk_knows_all()
+    closed = complete and (not isinstance(betas, list) or all(_is_known_beta(beta) for beta in betas))
+    kinds: list[tuple[Kind, bool]] = [("beta", closed)] if betas else [("stable", complete), ("beta", complete)]
     complaints = []
     for kind, closed in kinds:
         found = _complaint(_shape(kind, closed=closed), params)
@@ -40,6 +46,14 @@ def check(params: dict[str, Any]) -> None:
         complaints.append(found)
     deepest = max(complaints, key=lambda found: found.depth)
     raise InvalidRequest(deepest.path, deepest.reason)
+
+
+@functools.cache
+def sdk_knows_all() -> bool:
+    """Whether the types of the installed SDK are as new as what this package knows of the API."""
+    from anthropic import __version__
+
+    return tuple(map(int, __version__.split(".")[:2])) >= _KNOWS_ALL_SINCE
 
 
 class _Shape(NamedTuple):
@@ -61,9 +75,9 @@ def _complaint(shape: _Shape, params: dict[str, Any]) -> Complaint | None:
 def _shape(kind: Kind, *, closed: bool) -> _Shape:
     from pydantic import TypeAdapter
 
-    from scheduler.providers.anthropic.closing import closed_params
+    from scheduler.providers.anthropic.closing import checked_params
 
-    params = closed_params(kind, unknown_fields="forbid" if closed else "ignore")
+    params = checked_params(kind, closed=closed)
     return _Shape(TypeAdapter(params), tuple(sorted(params.__annotations__)))
 
 

@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -52,6 +53,13 @@ class Script:
             return True
 
         return step
+
+    @staticmethod
+    def bears(request: Request, key: str) -> bool:
+        """Whether a request bears the key, and no other, the way of the installed SDK."""
+        ways = {name: request.headers[name] for name in ("authorization", "x-api-key") if name in request.headers}
+        older = version("anthropic").startswith("0.")
+        return ways == ({"x-api-key": key} if older else {"authorization": f"Bearer {key}"})
 
     @staticmethod
     def error(status: int, kind: str = "api_error", message: str = "no", **headers: str) -> Step:

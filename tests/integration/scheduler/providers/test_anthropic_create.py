@@ -71,7 +71,7 @@ def test_the_body_is_framed_around_the_bytes_as_given(server, script, provider) 
     assert request.headers["anthropic-version"] == "2023-06-01"
     assert request.headers["anthropic-beta"] == "a-1,b-2"
     assert request.headers["content-type"] == "application/json"
-    assert request.headers["authorization"] == "Bearer sk-secret-1"
+    assert script.bears(request, "sk-secret-1")
     assert (status.id, status.state, status.total) == ("msgbatch_1", "in_progress", 2)
     assert status.created_at == datetime(2026, 11, 22, 8, tzinfo=UTC)
     assert status.created_at.tzinfo is UTC
@@ -109,6 +109,33 @@ def test_a_body_of_many_chunks_arrives_whole_and_its_items_are_asked_for_once(se
     requests = json.loads(server.requests[0].body)["requests"]
     assert [request["custom_id"] for request in requests] == [item.custom_id for item in many]
     assert asked == [1]
+
+
+@pytest.mark.parametrize("mine", [{"api_key": "sk-mine"}, {"api_key": None, "auth_token": "sk-mine"}])
+def test_no_credential_of_the_environment_travels_beside_ours(server, script, connect, monkeypatch, mine) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-other")
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "sk-other")
+    provider = connect(server.base_url, **mine)
+    server.play(script.answer(200, BATCH), script.answer(200, BATCH))
+    create(provider)
+    provider.retrieve("msgbatch_1")
+    for request in server.requests:
+        bearer = request.headers.get("authorization")
+        assert [request.headers.get("x-api-key"), bearer].count(None) == 1
+        assert bearer in (None, "Bearer sk-mine")
+        assert "sk-other" not in str(request.headers)
+
+
+def test_headers_named_in_the_environment_travel_with_everything(server, script, connect, monkeypatch) -> None:
+    named = "X-Team: search\nno header\nANTHROPIC-VERSION: 1999-01-01\nAnthropic-Workspace-Id : w:1 "
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", named)
+    provider = connect(server.base_url)
+    server.play(script.answer(200, BATCH), script.answer(200, BATCH))
+    create(provider)
+    provider.retrieve("msgbatch_1")
+    for request in server.requests:
+        assert (request.headers["x-team"], request.headers["anthropic-workspace-id"]) == ("search", "w:1")
+    assert server.requests[0].headers["anthropic-version"] == "2023-06-01"
 
 
 def test_debug_logging_does_not_eat_the_body(server, script, provider, caplog) -> None:

@@ -139,7 +139,7 @@ def test_results_come_line_by_line_wherever_the_stream_is_cut(server, script, pr
         pieces = [body[start : start + width] for start in range(0, len(body), width)]
         server.play(script.answer(200, ended(server)), script.pieces(*pieces, promised=len(body)))
         assert [item.custom_id for item in provider.results("msgbatch_1")] == ["a", "b", "c"]
-    assert server.requests[1].headers["authorization"] == "Bearer sk-secret-1"
+    assert script.bears(server.requests[1], "sk-secret-1")
 
 
 @pytest.mark.parametrize("missing", [1, 40])

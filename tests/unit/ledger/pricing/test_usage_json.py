@@ -34,6 +34,7 @@ FIELDS = {
     "iterations": st.sampled_from(
         [None, [], "x", [{"type": "message", "input_tokens": 3}], [{"type": "compaction", "output_tokens": 4}]]
     ),
+    "usage_metadata": st.sampled_from([None, {}, "", [], {"input_tokens": 3, "output_tokens": 4}]),
 }
 CALL: dict[str, Any] = {"provider": "anthropic", "model": "claude-haiku-5-5", "processing": "batch"}
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ledger import Ledger
+from ledger.ledger import Ledger
 from ledger.pricing import Figures, Tokens, price, usd_text
 from ledger.projections import RequestRow
 from ledger.queries import BilledItem, billed_items

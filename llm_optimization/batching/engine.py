@@ -1,0 +1,127 @@
+"""The scheduler within an application: it runs while somebody waits, and at no other time.
+
+Nothing is kept here. What is submitted is in the ledger, and any process that works on the ledger may do the rest:
+this one in threads of its own, `llm-ledger run`, or both, since every batch is worked on under a lease.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import closing
+
+from ledger import Ledger
+from ledger.errors import InvalidLine
+from ledger.forks import survives_forks
+from llm_optimization.batching.awaited import Wait
+from llm_optimization.batching.lines import Line
+from llm_optimization.batching.outcomes import Outcome, read_outcomes
+from llm_optimization.batching.watch import Watch
+from llm_optimization.exceptions import BatchIncomplete
+from scheduler import Intake, Policy, Submission, providers
+from scheduler.providers.anthropic import AnthropicSettings
+
+__all__ = ["PROVIDER", "Engine"]
+
+PROVIDER = "anthropic"
+
+
+class Engine:
+    """Batches of one ledger, under one account and policy. Safe to share between threads, and to use after a fork.
+
+    A ledger is opened for each use and closed again: an application that waits for nothing holds no connection.
+    `url` is absolute.
+    """
+
+    def __init__(self, url: str, settings: AnthropicSettings, policy: Policy) -> None:
+        self._url = url
+        self._settings = settings
+        self._policy = policy
+        self._lock = threading.Lock()
+        self._watch: Watch | None = None
+        survives_forks(self)
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` without a usable key. No network."""
+        with closing(providers.provider(PROVIDER, self._settings)) as provider:
+            provider.account()
+
+    def submit(self, lines: Iterable[Line], *, key: str, tags: Mapping[str, str] | None = None) -> Submission:
+        """Put these requests on record; what is there already is skipped. Runs nothing and needs no key.
+
+        Raises `InvalidLine` or `ChangedRequest` with the number of the line, from 1; nothing is recorded then.
+        """
+        with self.ledger() as ledger:
+            return self._intake(ledger, key, tags).submit(line.as_bytes() for line in lines)
+
+    def submit_valid(
+        self, lines: Sequence[Line], *, key: str, tags: Mapping[str, str] | None = None
+    ) -> dict[str, Outcome]:
+        """Likewise, but invalid params keep nobody else from being recorded. Returns their outcomes, by custom id."""
+        refused: dict[str, Outcome] = {}
+
+        def refuse(error: InvalidLine) -> None:
+            custom_id = lines[error.line - 1].custom_id
+            refused[custom_id] = Outcome(custom_id, "errored", None, "invalid_request_error", error.reason)
+
+        with self.ledger() as ledger:
+            self._intake(ledger, key, tags).submit((line.as_bytes() for line in lines), refused=refuse)
+        return refused
+
+    def outcomes(self, key: str, custom_ids: Sequence[str]) -> dict[str, Outcome]:
+        """How these requests stand now. What is not on record is left out."""
+        with self.ledger() as ledger:
+            return read_outcomes(ledger, key, custom_ids)
+
+    def expect(self, key: str, custom_ids: Sequence[str]) -> Future[dict[str, Outcome]]:
+        """Work until all of these requests have ended. Returns at once; the future gives their outcomes by custom id.
+
+        It ends in the ledger's own errors where waiting is senseless: `ConfigurationError` (no key, no ledger),
+        `ProviderError` (the credential is refused, nobody answers), `SubmissionHeld` (the budget), `UnknownId`.
+        Who cancels it waits no longer; the requests go on.
+        """
+        wait = Wait(key, custom_ids)
+        with self._lock:
+            if self._watch is None or not self._watch.take(wait):
+                self._watch = Watch(self._url, self._settings, self._policy)
+                self._watch.take(wait)
+                self._watch.start()
+        return wait.future
+
+    def await_outcomes(
+        self, key: str, custom_ids: Sequence[str], *, timeout: float | None = None
+    ) -> dict[str, Outcome]:
+        """The outcomes of these requests, once all have ended; see `expect`.
+
+        Raises `BatchIncomplete` after `timeout` seconds. Nothing is lost then: the same may be asked again.
+        """
+        future = self.expect(key, custom_ids)
+        try:
+            return future.result(timeout)
+        except FutureTimeoutError:
+            raise self.incomplete(key, custom_ids) from None
+        finally:
+            future.cancel()
+
+    def incomplete(self, key: str, custom_ids: Sequence[str]) -> BatchIncomplete:
+        """What to raise where nobody waits any longer for these."""
+        outcomes = self.outcomes(key, custom_ids)
+        return BatchIncomplete(key, (one for one, outcome in outcomes.items() if outcome.status == "pending"))
+
+    def ledger(self) -> Ledger:
+        """The ledger, opened: close it, or use it as a context manager."""
+        return Ledger.open(self._url)
+
+    def _intake(self, ledger: Ledger, key: str, tags: Mapping[str, str] | None) -> Intake:
+        return Intake(ledger, providers.rules(PROVIDER), key=key, tags=tags)
+
+    def before_fork(self) -> None:
+        """Nothing: the threads stay with the parent, and so does what they hold."""
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on; in the child without anybody who waits."""
+        if child:
+            self._lock = threading.Lock()
+            self._watch = None

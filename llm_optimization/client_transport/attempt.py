@@ -1,0 +1,117 @@
+"""One HTTP attempt, from the request to the record. What the SDK repeats is another one: either may be billed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+
+from ledger.clock import Clock, SystemClock
+from llm_optimization.client_transport.answers import AnswerReader, EventReader, MessageReader, PackedReader
+from llm_optimization.client_transport.labels import Labels
+from llm_optimization.client_transport.outgoing import Form
+from llm_optimization.recording import CostUnknown, FinishedCall, Outcome
+from llm_optimization.wrapping.optimization import Optimization
+from llm_optimization.wrapping.outcomes import names_cache_markers, outcome_of
+
+__all__ = ["Attempt", "refuses_markers"]
+
+_BETAS: Final = "anthropic-beta"
+_CLOCK: Final = SystemClock()
+
+
+class Attempt:
+    """Hears one attempt and tells once, as a `FinishedCall`, how it ended."""
+
+    def __init__(self, optimization: Optimization, form: Form, labels: Labels, clock: Clock = _CLOCK) -> None:
+        self.form = form
+        self._config = optimization.config
+        self._labels = labels
+        self._clock = clock
+        self._reader: AnswerReader | None = None
+        self._over = False
+
+    def answered(self, response: Any) -> None:
+        """The head of an answer is in; its body comes by `heard`."""
+        if response.status_code >= 400:
+            reader: AnswerReader = _ErrorReader(response.status_code)
+        elif response.headers.get("content-type", "").startswith("text/event-stream"):
+            reader = EventReader()
+        else:
+            reader = MessageReader()
+        encoding = response.headers.get("content-encoding", "identity")
+        # A body that was read already is unpacked, too.
+        self._reader = reader if encoding == "identity" or response.is_closed else _packed(reader, response, encoding)
+        if response.is_closed:
+            reader.feed(response.content)
+
+    def heard(self, piece: bytes) -> None:
+        """A piece of the body, as it came over the wire."""
+        if self._reader is not None and not self._over:
+            self._reader.feed(piece)
+
+    def over(self, error: BaseException | None = None) -> FinishedCall | None:
+        """The attempt is over, at the end of its answer or in an error. The record of it; None if it was told."""
+        if self._over:
+            return None
+        self._over = True
+        return FinishedCall(
+            provider="anthropic",
+            model=str(self.form.params.get("model", "")),
+            outcome=self._outcome(error),
+            finished_at=self._clock.now(),
+            params=self._params(),
+            api_version=self.form.request.headers.get("anthropic-version", ""),
+            tags={**self._config.tags, **self._labels.tags},
+            key=self._labels.key or self._config.key,
+        )
+
+    def _outcome(self, error: BaseException | None) -> Outcome:
+        heard = self._reader.outcome() if self._reader is not None else CostUnknown("the answer was left unread")
+        if error is None or not isinstance(heard, CostUnknown):
+            return heard
+        return outcome_of(error, began=self._reader is not None)
+
+    def _params(self) -> Mapping[str, Any]:
+        """The params as a line of a batch would carry them: there betas are no header."""
+        betas = self.form.request.headers.get(_BETAS)
+        names = [name.strip() for name in betas.split(",")] if betas else []
+        return {**self.form.params, "betas": names} if names else self.form.params
+
+
+def refuses_markers(response: Any) -> bool:
+    """Whether a request was refused because of its cache markers. The body of the answer has to be read."""
+    return response.status_code == 400 and names_cache_markers(_StatusError(400, response.content))
+
+
+class _StatusError(Exception):
+    """An answer with an error status, in the form in which `outcome_of` reads the SDK's errors."""
+
+    def __init__(self, status: int, content: bytes) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status_code = status
+        self.body: object = None
+        with suppress(msgspec.MsgspecError, UnicodeError):
+            self.body = msgspec.json.decode(content)
+
+
+class _ErrorReader:
+    """The body of an answer with an error status."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+        self._body = bytearray()
+
+    def feed(self, piece: bytes) -> None:
+        self._body += piece
+
+    def outcome(self) -> Outcome:
+        return outcome_of(_StatusError(self._status, bytes(self._body)))
+
+
+def _packed(reader: AnswerReader, response: Any, encoding: str) -> PackedReader:
+    """The HTTP library unpacks what it asked for: a response of its own does so with its content."""
+    kind = type(response)
+    return PackedReader(reader, lambda body: kind(200, headers={"content-encoding": encoding}, content=body).content)

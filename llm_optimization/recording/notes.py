@@ -1,0 +1,64 @@
+"""A call, noted down at once: spelt out as bytes, so that nothing its caller changes later changes the record.
+
+This is all that the calling thread pays for. What takes longer (hashes, the prefix fingerprint, events) is made of
+the note, on another thread.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+
+from llm_optimization.recording.calls import Answered, FinishedCall
+
+__all__ = ["Note", "note"]
+
+_MESSAGE_FIELDS: Final = ("type", "content", "name", "tool_calls", "tool_call_id")
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A call whose params (or messages) and usage are JSON. `body` is empty where neither can be spelt."""
+
+    call: FinishedCall
+    body: bytes
+    usage: bytes | None
+
+
+def note(call: FinishedCall) -> Note:
+    """What has to be known of the call, and is nobody's to change. Raises nothing."""
+    prompt = call.params if call.params is not None else call.messages
+    told = call.outcome.usage if isinstance(call.outcome, Answered) else None
+    kept = FinishedCall(
+        provider=call.provider,
+        model=call.model,
+        outcome=call.outcome,
+        finished_at=call.finished_at,
+        params={} if call.params is not None else None,
+        api_version=call.api_version,
+        tags=dict(call.tags) if call.tags else {},
+        key=call.key,
+    )
+    return Note(kept, _spelt(prompt) if prompt is not None else b"", _spelt(told) if told is not None else None)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for. Never its `repr`: that may be a credential."""
+    if hasattr(value, "content") and hasattr(value, "type"):  # a message of LangChain's
+        return {field: found for field in _MESSAGE_FIELDS if (found := getattr(value, field, None))}
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    return f"<{type(value).__name__}>"
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+
+
+def _spelt(value: Any) -> bytes:
+    with suppress(Exception):
+        return _encode(value)
+    with suppress(Exception):  # half surrogates, keys that are no text
+        return json.dumps(value, default=_plain, skipkeys=True, separators=(",", ":")).encode()
+    return b""

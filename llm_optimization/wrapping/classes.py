@@ -1,0 +1,121 @@
+"""Generated classes: somebody else's chat model with ours in front, under its own name.
+
+    OptimizedLLMWrapper(ChatAnthropic(...), "anthropic", {...})   an instance of (OptimizedLLMWrapper, ChatAnthropic)
+
+An instance holds the state of the model that it was made from, as it is: no validator runs, no client is made anew.
+Ours is one field, `optimization`, which no dump, repr or serialisation shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import BaseModel
+
+from llm_optimization.exceptions import NotWrappable
+from llm_optimization.wrapping.optimization import Optimization
+from llm_optimization.wrapping.taps import AnthropicTaps, is_tappable
+from scheduler.providers.anthropic.limits import NAME as ANTHROPIC
+
+if TYPE_CHECKING:
+    from llm_optimization.recorded_model import RecordedChatModel
+
+__all__ = ["FIELD", "bare", "base_class", "recreated", "wrapped", "wrapped_class"]
+
+FIELD = "optimization"
+
+# LangChain asks whether a class has these by comparing them to its own.
+_OPTIONAL = ("_agenerate", "_astream", "_stream")
+
+_Wrapper = type["RecordedChatModel"]
+_classes: dict[tuple[_Wrapper, type[BaseChatModel], bool], _Wrapper] = {}
+
+
+def wrapped(wrapper: _Wrapper, model: Any, optimization: Optimization) -> RecordedChatModel:
+    """An instance of `wrapper` that does what `model` does. Raises `NotWrappable` for what is no chat model."""
+    if not isinstance(model, BaseChatModel):
+        raise NotWrappable(type(model).__name__, "it is no chat model; wrap the model before binding tools or settings")
+    kind = wrapped_class(wrapper, type(model), tapped=optimization.capabilities.provider == ANTHROPIC)
+    made: RecordedChatModel = _moved(model, kind, {FIELD: optimization})
+    return made
+
+
+def bare(model: RecordedChatModel) -> BaseChatModel:
+    """A model of the base's own class on the present state: the one that was wrapped, where nothing changed since."""
+    state = {name: value for name, value in model.__dict__.items() if name != FIELD}
+    origin = model.optimization.origin if model.optimization is not None else None
+    if origin is not None and _same(origin.__dict__, state):
+        return origin
+    made: BaseChatModel = _moved(model, base_class(type(model)))
+    return made
+
+
+def base_class(kind: type) -> type[BaseChatModel]:
+    """The class that a generated one was made from."""
+    base: type[BaseChatModel] = kind.__bases__[-1]
+    return base
+
+
+def wrapped_class(wrapper: _Wrapper, base: type[BaseChatModel], *, tapped: bool) -> _Wrapper:
+    """The generated class, always the same for the same three. Raises `NotWrappable` if there can be none."""
+    key = (wrapper, base, tapped and is_tappable(base))
+    found = _classes.get(key)
+    if found is None:
+        try:
+            found = _classes.setdefault(key, _generated(*key))
+        except (TypeError, ValueError, NameError) as error:
+            raise NotWrappable(base.__name__, f"no class can be made of it ({type(error).__name__})") from error
+    return found
+
+
+def recreated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> RecordedChatModel:
+    """An instance without any state, for pickle to fill."""
+    made: RecordedChatModel = object.__new__(wrapped_class(wrapper, base, tapped=tapped))
+    return made
+
+
+def _generated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> _Wrapper:
+    def __new__(cls: type, *args: Any, **fields: Any) -> Any:
+        return object.__new__(cls)
+
+    def __init__(self: Any, *args: Any, **fields: Any) -> None:
+        if FIELD not in self.__dict__:  # else `wrapped` has made it, and Python calls this on the way out
+            base.__init__(self, *args, **fields)
+
+    body: dict[str, Any] = {
+        "__new__": __new__,
+        "__init__": __init__,
+        "__module__": base.__module__,
+        "__qualname__": base.__qualname__,
+        "__doc__": base.__doc__,
+        "__hash__": base.__hash__,
+    }
+    for name in _OPTIONAL:
+        if getattr(base, name) is getattr(BaseChatModel, name):
+            body[name] = getattr(BaseChatModel, name)
+    bases = (wrapper, AnthropicTaps, base) if tapped else (wrapper, base)
+    made: _Wrapper = type(base)(base.__name__, bases, body)
+    return made
+
+
+def _moved(model: Any, kind: type, extra: dict[str, Any] | None = None) -> Any:
+    """An instance of another class with this one's state; what is in the state is shared."""
+    state = BaseModel.__getstate__(model)
+    names = {name: value for name, value in state["__dict__"].items() if name != FIELD}
+    made = object.__new__(kind)
+    BaseModel.__setstate__(
+        made,
+        {
+            "__dict__": {**names, **(extra or {})},
+            "__pydantic_extra__": state["__pydantic_extra__"] and dict(state["__pydantic_extra__"]),
+            "__pydantic_fields_set__": set(state["__pydantic_fields_set__"]) - {FIELD},
+            "__pydantic_private__": state["__pydantic_private__"] and dict(state["__pydantic_private__"]),
+        },
+    )
+    return made
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two states hold the same objects; what was only computed from them does not count."""
+    return all(other[name] is value for name, value in one.items() if name in other)

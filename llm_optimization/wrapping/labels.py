@@ -1,0 +1,71 @@
+"""Under which key and tags a call is recorded: the model's own settings, and what one call says about itself.
+
+    llm.invoke(prompt, config={"metadata": {"llm_ledger_tags": {"team": "search"}, "llm_ledger_key": "nightly"}})
+
+LangChain hands metadata to `_generate`, but not to `_stream`; there it comes by a context variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+
+__all__ = ["KEY", "TAGS", "Labels", "aunder", "labels_in", "present_labels", "under"]
+
+TAGS: Final = "llm_ledger_tags"
+KEY: Final = "llm_ledger_key"
+
+Labels = Mapping[str, Any]
+"""Those of the two names above that somebody gave."""
+
+_Item = TypeVar("_Item")
+
+_present: ContextVar[Labels | None] = ContextVar("llm_ledger_labels", default=None)
+
+
+def labels_in(*sources: Any) -> Labels | None:
+    """The labels in metadata, that of a later source before that of an earlier; None if there are none."""
+    found: dict[str, Any] = {}
+    for source in sources:
+        if isinstance(source, Mapping) and (TAGS in source or KEY in source):
+            found.update((name, source[name]) for name in (TAGS, KEY) if name in source)
+    return found or None
+
+
+def present_labels(run_manager: Any) -> Labels | None:
+    """The labels of the call under way: what its run says, or what `under` set for it."""
+    return labels_in(getattr(run_manager, "metadata", None)) or _present.get()
+
+
+def under(labels: Labels, items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items, made under these labels. Between two of them the caller's context is as it was."""
+    try:
+        while True:
+            token = _present.set(labels)
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                _present.reset(token)
+            yield item
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
+async def aunder(labels: Labels, items: Any) -> AsyncIterator[Any]:
+    """`under`, for an asynchronous generator."""
+    async with aclosing(items):
+        while True:
+            token = _present.set(labels)
+            try:
+                item = await anext(items)
+            except StopAsyncIteration:
+                return
+            finally:
+                _present.reset(token)
+            yield item

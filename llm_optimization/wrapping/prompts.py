@@ -1,0 +1,68 @@
+"""Prompts on their way out: marked for the cache, and settled with the API version they travel under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llm_optimization.wrapping.mishaps import mishap
+from llm_optimization.wrapping.sampling import api_version, settled
+from scheduler.providers.anthropic.limits import NAME as ANTHROPIC
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+    from llm_optimization.wrapping.optimization import Optimization
+
+__all__ = ["Prepared", "marked_messages", "model_name", "prepared"]
+
+_NAMES = ("model_name", "model", "model_id", "deployment_name", "azure_deployment")
+
+
+class Prepared(NamedTuple):
+    """A payload to send, the breakpoints that we set in it, and the API version it travels under."""
+
+    payload: dict[str, Any]
+    markers: int
+    api_version: str
+
+
+def prepared(optimization: Optimization, payload: dict[str, Any], headers: Any, *, marks: bool) -> Prepared:
+    """The payload of an Anthropic call as it is to be sent; the same one where there is nothing to do, or we fail.
+
+    `headers` are the client's own.
+    """
+    markers = 0
+    if marks:
+        try:
+            made = optimization.cache_manager.mark_params(payload)
+            payload, markers = dict(made.params) if made.markers else payload, made.markers
+        except Exception as error:
+            mishap("prompts cannot be marked", error)
+    if optimization.changes and optimization.capabilities.provider == ANTHROPIC:
+        try:
+            payload = settled(payload, headers)
+        except Exception as error:
+            mishap("sampling parameters cannot be settled", error)
+    return Prepared(payload, markers, api_version(payload, headers))
+
+
+def marked_messages(
+    optimization: Optimization, messages: list[BaseMessage], model: str, options: Mapping[str, Any]
+) -> list[BaseMessage]:
+    """The messages with breakpoints, for a model that gives no sight of its payload."""
+    try:
+        return optimization.cache_manager.add_cache_markers(messages, model=model, tools=options.get("tools"))
+    except Exception as error:
+        mishap("prompts cannot be marked", error)
+        return messages
+
+
+def model_name(model: Any, options: Mapping[str, Any]) -> str:
+    """The name of the model that is asked: what the call says, else what the chat model has."""
+    if isinstance(named := options.get("model"), str):
+        return named
+    for name in _NAMES:
+        if isinstance(named := getattr(model, name, None), str) and named:
+            return named
+    return ""

@@ -1,0 +1,76 @@
+"""Taps of Anthropic's model: where its payload leaves, and where the raw answer arrives.
+
+Stood in front of the base by a generated class. LangChain's own `_get_request_payload` is the one place that all of
+`_generate`, `_agenerate`, `_stream` and `_astream` go through; tools and the system prompt are in it as they are sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from llm_optimization.wrapping.calls import Call, call_of
+
+__all__ = ["AnthropicTaps", "is_tappable"]
+
+_PAYLOAD = "_get_request_payload"
+_EVENT = "_make_message_chunk_from_anthropic_event"
+
+
+def is_tappable(base: type) -> bool:
+    """Whether a chat model is built as Anthropic's is."""
+    return all(hasattr(base, name) for name in (_PAYLOAD, "_create", "_acreate", "_format_output"))
+
+
+class AnthropicTaps:
+    """What Anthropic's model does, overheard."""
+
+    def _get_request_payload(self, input_: Any, **kwargs: Any) -> dict[str, Any]:
+        payload: dict[str, Any] = super()._get_request_payload(input_, **kwargs)  # type: ignore[misc]
+        call = call_of(self)
+        return payload if call is None else call.prepared(payload)
+
+    def _create(self, payload: dict[str, Any]) -> Any:
+        call = call_of(self)
+        if call is not None:
+            call.sending()
+        response = super()._create(payload)  # type: ignore[misc]
+        return response if call is None else self._opened(call, payload, response, _overheard)
+
+    async def _acreate(self, payload: dict[str, Any]) -> Any:
+        call = call_of(self)
+        if call is not None:
+            call.sending()
+        response = await super()._acreate(payload)  # type: ignore[misc]
+        return response if call is None else self._opened(call, payload, response, _aoverheard)
+
+    def _format_output(self, data: Any, **kwargs: Any) -> Any:
+        call = call_of(self)
+        if call is not None:
+            call.hear_message(data)
+        return super()._format_output(data, **kwargs)  # type: ignore[misc]
+
+    def _make_message_chunk_from_anthropic_event(self, event: Any, **kwargs: Any) -> Any:
+        call = call_of(self)
+        if call is not None:
+            call.hear_event(event)
+        return super()._make_message_chunk_from_anthropic_event(event, **kwargs)  # type: ignore[misc]
+
+    def _opened(self, call: Call, payload: dict[str, Any], response: Any, overheard: Callable[[Call, Any], Any]) -> Any:
+        """The response; before langchain-anthropic 1 its events can only be heard as they are read."""
+        if retries := getattr(response, "retries_taken", 0):
+            call.repeated(retries)
+        hears_events = hasattr(super(), _EVENT)
+        return response if hears_events or not payload.get("stream") else overheard(call, response)
+
+
+def _overheard(call: Call, events: Any) -> Iterator[Any]:
+    for event in events:
+        call.hear_event(event)
+        yield event
+
+
+async def _aoverheard(call: Call, events: Any) -> AsyncIterator[Any]:
+    async for event in events:
+        call.hear_event(event)
+        yield event
