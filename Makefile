@@ -9,8 +9,12 @@ WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers $(p
                     clock_jumps crash_command_line cut_results database_busy disk_full endpoint_faults lost_responses \
                     postgres_breaks postgres_restarts)
 
+HOSTS     := .venv-hosts-1.5 .venv-hosts-0.3
+WITH_HOST := llm_optimization/tests tests/unit/scheduler/providers tests/integration/scheduler/providers
+ALL_INTEGRATIONS := llm_optimization/tests/test_provider_calls.py
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-postgres soak mutations lint format bench constraints clean
+.PHONY: help demo test test-postgres compat soak mutations lint format bench constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-13s %s\n", $$1, $$2}'
@@ -32,6 +36,20 @@ test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/
 
 test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Postgres
 	@$(BIN)/python -m pytest -n 2 --database postgres $(WITH_DATABASE) $(addprefix --ignore=,$(WITHOUT_DATABASE))
+
+.venv-%/.ready: compat/%.txt pyproject.toml
+	@echo "Installing into $(@D) …" >&2
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --requirement $< --editable .
+	@$(@D)/bin/python -m pip check
+	@touch $@
+
+compat: ## Run what meets LangChain or the SDK again, on what hosts pin: LangChain 1.5.3 and 0.3, anthropic 0.x
+	@$(MAKE) --no-print-directory --jobs 2 $(addsuffix /.ready,$(HOSTS))
+	@for host in $(HOSTS); do \
+	  echo "$$host:"; \
+	  $$host/bin/python -m pytest -q -n 2 -m "not soak and not integrations" $(WITH_HOST) --ignore=$(ALL_INTEGRATIONS) || exit 1; \
+	done
 
 soak: $(READY) ## Run the long tests: 100,000 simulated stories, every tampering, 200,000 tailed events, a minute of restarts
 	@$(BIN)/python -m tests.simulation --seeds 0-100000 --processes 2
@@ -59,4 +77,4 @@ constraints: $(READY) ## Pin what is installed now into constraints.txt (names a
 	@$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean: ## Remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage .coverage.*
+	@rm -rf $(VENV) $(HOSTS) .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage .coverage.*

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["get_generator_model", "get_generator_model_async", "optimize"]
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _SETTINGS = frozenset(field.name for field in fields(OptimizationConfig))
 
 
@@ -93,23 +93,23 @@ def optimize(
         provider = provider or provider_of(base_model)
         settings = _settings(configuration, overrides)
         if not settings.optimization_enabled:
-            _logger.info("%s: optimisation is off", provider)
+            _log.info("%s: optimisation is off", provider)
             return base_model
         wrapped: Model = _wrapper_for(provider)(base_model, provider, settings)
     except Exception as error:  # whatever it is, the application has a model that works
-        _logger.warning(
+        _log.warning(
             "%s: optimisation is off, the model stays as it is: %s: %s",
             provider or type(base_model).__name__,
             type(error).__name__,
             error,
         )
         return base_model
-    _logger.info("%s: optimisation is on: %s", provider, _features(settings))
+    _log.info("%s: optimisation is on: %s", provider, _features(settings))
     return wrapped
 
 
 def _create_base_model(provider: str, configuration: Mapping[str, Any], model_name: str, **kw: Any) -> BaseChatModel:
-    """LangChain's own model for a host's inner configuration, with nothing of ours. Errors: `get_generator_model`'s."""
+    """LangChain's own model for a host's inner configuration, with nothing of ours. Errors: see the factory."""
     return build(provider, configuration, model_name, **kw)
 
 

@@ -20,6 +20,7 @@ made here can be pickled: they come out of worker processes as they went in. No 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ledger.errors import (
     AppendRefused,
@@ -134,10 +135,18 @@ class MissingIntegration(ConfigurationError):
         return f"{self.provider} needs {self.package}; pip install 'llm-ledger[{self.extra}]'"
 
 
+_AFTER: Final = {
+    "errored": "correct it, and submit it again",
+    "succeeded": "submit it under another key",
+}
+"""What to do after an end; any other one can be taken back."""
+
+
 class BatchItemFailed(LedgerError):
     """One request of a batch ended without an answer; the others are untouched.
 
-    `kind` is how it ended (errored, expired, canceled …), `error_type` and `message` are the provider's own words.
+    `kind` is how it ended (errored, expired, canceled, abandoned; or succeeded, if the answer was purged since),
+    `error_type` and `message` are the provider's own words, or ours where nothing was sent.
     """
 
     def __init__(self, custom_id: str, kind: str, error_type: str | None = None, message: str | None = None) -> None:
@@ -149,10 +158,8 @@ class BatchItemFailed(LedgerError):
 
     def __str__(self) -> str:
         words = ": ".join(word for word in (self.error_type, self.message) if word)
-        return (
-            f"request {self.custom_id!r} ended as {self.kind}{f' ({words})' if words else ''}; "
-            "`llm-ledger retry` queues it again, a correction goes under another key"
-        )
+        ended = f"request {self.custom_id!r} ended as {self.kind}{f' ({words})' if words else ''}"
+        return f"{ended}; {_AFTER.get(self.kind, '`llm-ledger retry` queues it again')}"
 
 
 class BatchIncomplete(LedgerError):

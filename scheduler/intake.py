@@ -26,7 +26,7 @@ from ledger.payloads import EncodedPayload, encode_payload
 from scheduler.pages import pages
 from scheduler.providers.base import RequestFacts, RequestRules
 
-__all__ = ["Intake", "Submission", "check_key", "check_tags"]
+__all__ = ["Intake", "Refused", "Submission", "check_key", "check_tags"]
 
 PAGE: Final = 2000
 """Requests recorded in one append: enough to amortise its sync, few enough to stay small in memory."""

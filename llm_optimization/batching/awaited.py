@@ -12,10 +12,9 @@ from ledger import Ledger, schema
 from ledger.errors import UnknownId
 from ledger.projections import TERMINAL
 from ledger.queries import active_batches
-from llm_optimization.batching.outcomes import Outcome, read_outcomes
 from scheduler.supervised import Awaited
 
-__all__ = ["Wait"]
+__all__ = ["Wait", "on_record"]
 
 _PAGE: Final = 1_000
 
@@ -32,16 +31,16 @@ _HOW_THEY_STAND: Final = (
 
 
 class Wait:
-    """One wait. `future` gives the outcomes by custom id once all are there; who cancels it waits no longer."""
+    """One wait. `future` is done once all have ended; who cancels it waits no longer."""
 
     def __init__(self, key: str, custom_ids: Sequence[str]) -> None:
         self.key = key
         self.custom_ids = list(dict.fromkeys(custom_ids))
-        self.future: Future[dict[str, Outcome]] = Future()
+        self.future: Future[None] = Future()
         self._open: list[list[int]] | None = None
 
     def look(self, ledger: Ledger) -> bool:
-        """Hand over the outcomes if all are there. Returns whether this is over.
+        """Tell it if all have ended. Returns whether this is over.
 
         One query a look while something is missing, however many requests are awaited: those that have ended are not
         asked about again. Raises `UnknownId` if one of them is not on record.
@@ -55,13 +54,12 @@ class Wait:
                 self._open.pop()
         if self._open:
             return False
-        outcomes = read_outcomes(ledger, self.key, self.custom_ids)
         if self.future.set_running_or_notify_cancel():
-            self.future.set_result(outcomes)
+            self.future.set_result(None)
         return True
 
     def fail(self, error: Exception) -> None:
-        """Hand over what makes waiting senseless."""
+        """Tell what makes waiting senseless."""
         if self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
@@ -80,13 +78,18 @@ class Wait:
         return Awaited([batch for batch in active_batches(ledger) if batch.id in batch_ids], others, calls)
 
     def _pages(self, connection: Connection) -> list[list[int]]:
-        pages: list[list[int]] = []
-        for start in range(0, len(self.custom_ids), _PAGE):
-            wanted = self.custom_ids[start : start + _PAGE]
-            rows = connection.execute(_SEQS, {"key": self.key, "custom_ids": wanted})
-            found = {row.seq: row.custom_id for row in rows}
-            if len(found) < len(wanted):
-                missing = next(one for one in wanted if one not in found.values())
-                raise UnknownId(missing, f"no request of that custom_id is on record under key {self.key!r}")
-            pages.append(sorted(found))
-        return pages
+        known = on_record(connection, self.key, self.custom_ids)
+        for custom_id in self.custom_ids:
+            if custom_id not in known:
+                raise UnknownId(custom_id, f"no request of that custom_id is on record under key {self.key!r}")
+        seqs = sorted(known.values())
+        return [seqs[start : start + _PAGE] for start in range(0, len(seqs), _PAGE)]
+
+
+def on_record(connection: Connection, key: str, custom_ids: Sequence[str]) -> dict[str, int]:
+    """Which of these are on record under the key, each with its place in the order of all requests (`seq`)."""
+    known: dict[str, int] = {}
+    for start in range(0, len(custom_ids), _PAGE):
+        rows = connection.execute(_SEQS, {"key": key, "custom_ids": list(custom_ids[start : start + _PAGE])})
+        known.update((row.custom_id, row.seq) for row in rows)
+    return known

@@ -6,21 +6,23 @@ this one in threads of its own, `llm-ledger run`, or both, since every batch is 
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import closing
 
 from ledger import Ledger
 from ledger.errors import InvalidLine
 from ledger.forks import survives_forks
-from llm_optimization.batching.awaited import Wait
+from ledger.queries import requests
+from llm_optimization.batching.awaited import Wait, on_record
 from llm_optimization.batching.lines import Line
 from llm_optimization.batching.outcomes import Outcome, read_outcomes
 from llm_optimization.batching.watch import Watch
 from llm_optimization.exceptions import BatchIncomplete
 from scheduler import Intake, Policy, Submission, providers
+from scheduler.intake import Refused
 from scheduler.providers.anthropic import AnthropicSettings
 
 __all__ = ["PROVIDER", "Engine"]
@@ -44,39 +46,41 @@ class Engine:
         survives_forks(self)
 
     def check(self) -> None:
-        """Raises `ConfigurationError` without a usable key. No network."""
-        with closing(providers.provider(PROVIDER, self._settings)) as provider:
-            provider.account()
+        """Raises `ConfigurationError` without a usable key and address. No network."""
+        _ = self._settings.credential, self._settings.address
 
-    def submit(self, lines: Iterable[Line], *, key: str, tags: Mapping[str, str] | None = None) -> Submission:
+    def submit(self, lines: Sequence[Line], *, key: str, tags: Mapping[str, str] | None = None) -> Submission:
         """Put these requests on record; what is there already is skipped. Runs nothing and needs no key.
 
         Raises `InvalidLine` or `ChangedRequest` with the number of the line, from 1; nothing is recorded then.
         """
-        with self.ledger() as ledger:
-            return self._intake(ledger, key, tags).submit(line.as_bytes() for line in lines)
+        return self._submit(lines, key, tags, refused=None)
 
     def submit_valid(
         self, lines: Sequence[Line], *, key: str, tags: Mapping[str, str] | None = None
     ) -> dict[str, Outcome]:
-        """Likewise, but invalid params keep nobody else from being recorded. Returns their outcomes, by custom id."""
+        """The same, but what is invalid by itself keeps nobody else from it. Returns the outcomes of that, by id."""
         refused: dict[str, Outcome] = {}
 
         def refuse(error: InvalidLine) -> None:
             custom_id = lines[error.line - 1].custom_id
             refused[custom_id] = Outcome(custom_id, "errored", None, "invalid_request_error", error.reason)
 
-        with self.ledger() as ledger:
-            self._intake(ledger, key, tags).submit((line.as_bytes() for line in lines), refused=refuse)
+        self._submit(lines, key, tags, refused=refuse)
         return refused
+
+    def custom_ids(self, key: str) -> list[str]:
+        """Everything that is on record under the key, in the order in which it came."""
+        with self.ledger() as ledger:
+            return [row.custom_id for row in requests(ledger, key=key)]
 
     def outcomes(self, key: str, custom_ids: Sequence[str]) -> dict[str, Outcome]:
         """How these requests stand now. What is not on record is left out."""
         with self.ledger() as ledger:
             return read_outcomes(ledger, key, custom_ids)
 
-    def expect(self, key: str, custom_ids: Sequence[str]) -> Future[dict[str, Outcome]]:
-        """Work until all of these requests have ended. Returns at once; the future gives their outcomes by custom id.
+    def expect(self, key: str, custom_ids: Sequence[str]) -> Future[None]:
+        """Work until all of these requests have ended: the future is done then. Returns at once.
 
         It ends in the ledger's own errors where waiting is senseless: `ConfigurationError` (no key, no ledger),
         `ProviderError` (the credential is refused, nobody answers), `SubmissionHeld` (the budget), `UnknownId`.
@@ -90,32 +94,52 @@ class Engine:
                 self._watch.start()
         return wait.future
 
-    def await_outcomes(
-        self, key: str, custom_ids: Sequence[str], *, timeout: float | None = None
-    ) -> dict[str, Outcome]:
-        """The outcomes of these requests, once all have ended; see `expect`.
+    def work(self, key: str, custom_ids: Sequence[str], *, timeout: float | None = None) -> None:
+        """Block until all of these requests have ended; see `expect`.
 
         Raises `BatchIncomplete` after `timeout` seconds. Nothing is lost then: the same may be asked again.
         """
         future = self.expect(key, custom_ids)
         try:
-            return future.result(timeout)
+            future.result(timeout)
         except FutureTimeoutError:
-            raise self.incomplete(key, custom_ids) from None
+            raise self._incomplete(key, custom_ids) from None
         finally:
             future.cancel()
 
-    def incomplete(self, key: str, custom_ids: Sequence[str]) -> BatchIncomplete:
-        """What to raise where nobody waits any longer for these."""
-        outcomes = self.outcomes(key, custom_ids)
-        return BatchIncomplete(key, (one for one, outcome in outcomes.items() if outcome.status == "pending"))
+    async def await_end(self, key: str, custom_ids: Sequence[str], *, timeout: float | None = None) -> None:
+        """`work`, beside the event loop."""
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self.expect(key, custom_ids)), timeout)
+        except TimeoutError:
+            raise await asyncio.to_thread(self._incomplete, key, custom_ids) from None
+
+    async def await_outcomes(
+        self, key: str, custom_ids: Sequence[str], *, timeout: float | None = None
+    ) -> dict[str, Outcome]:
+        """The outcomes of these requests by custom id, once all have ended; raises as `work` does."""
+        await self.await_end(key, custom_ids, timeout=timeout)
+        return await asyncio.to_thread(self.outcomes, key, custom_ids)
 
     def ledger(self) -> Ledger:
         """The ledger, opened: close it, or use it as a context manager."""
         return Ledger.open(self._url)
 
-    def _intake(self, ledger: Ledger, key: str, tags: Mapping[str, str] | None) -> Intake:
-        return Intake(ledger, providers.rules(PROVIDER), key=key, tags=tags)
+    def _submit(
+        self, lines: Sequence[Line], key: str, tags: Mapping[str, str] | None, *, refused: Refused | None
+    ) -> Submission:
+        with self.ledger() as ledger:
+            intake = Intake(ledger, providers.rules(PROVIDER), key=key, tags=tags)
+            with ledger.read() as connection:
+                known = on_record(connection, key, [line.custom_id for line in lines if line.derived])
+            # A blank line counts as a line, and is no request: so the others keep their numbers.
+            texts = (b"" if line.custom_id in known else line.as_bytes() for line in lines)
+            submission = intake.submit(texts, refused=refused)
+        return Submission(submission.total + len(known), submission.recorded, submission.skipped + len(known))
+
+    def _incomplete(self, key: str, custom_ids: Sequence[str]) -> BatchIncomplete:
+        outcomes = self.outcomes(key, custom_ids)
+        return BatchIncomplete(key, (one for one, outcome in outcomes.items() if outcome.status == "pending"))
 
     def before_fork(self) -> None:
         """Nothing: the threads stay with the parent, and so does what they hold."""

@@ -1,7 +1,8 @@
 """Params become lines of a batch: the bytes that will be sent, under an id that follows from what they say.
 
 The same params have the same id wherever and whenever they are asked for, in any order, so that under one key answers
-are found again. Where they stand several times, the occurrences are numbered: each is a request of its own.
+are found again. Breakpoints of the cache do not count: they say what a prompt costs, not what it is. Where the same
+params stand several times, the occurrences are numbered: each is a request of its own.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ _HASH_DIGITS: Final = 40
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One request: its id within the key, the bytes of its params, and tags beside those of all."""
+    """One request: its id within the key, the bytes of its params, and tags beside those of all.
+
+    `derived`: the id follows from the params, so that what has the same id is the same request.
+    """
 
     custom_id: str
     params: bytes
     tags: Mapping[str, str] = {}
+    derived: bool = False
 
     def as_bytes(self) -> bytes:
         """The line as files of requests have it."""
@@ -47,12 +52,12 @@ class Names:
         """The line of these params. Raises `InvalidRequest` for what is no JSON, or reads differently everywhere."""
         body = params if isinstance(params, bytes) else wire_json(params)
         try:
-            canonical = canonical_json(parse_json(body))
+            canonical = canonical_json(_unmarked(parse_json(body)))
         except (ValueError, RecursionError) as error:
             raise InvalidRequest("", f"params: {error}") from None
         digest = sha256(canonical).hexdigest()[:_HASH_DIGITS]
         self._seen[digest] += 1
-        return Line(f"{digest}-{self._seen[digest]}", body, tags or {})
+        return Line(f"{digest}-{self._seen[digest]}", body, tags or {}, derived=True)
 
 
 def wire_json(params: Mapping[str, Any]) -> bytes:
@@ -61,6 +66,24 @@ def wire_json(params: Mapping[str, Any]) -> bytes:
         return json.dumps(params, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
     except (TypeError, ValueError, RecursionError) as error:  # half a surrogate is a ValueError, too
         raise InvalidRequest("", f"params cannot be written as JSON: {error}") from None
+
+
+def _unmarked(value: Any) -> Any:
+    """The value as it was before it was marked: without breakpoints, and plain text where that made it a block."""
+    if isinstance(value, list):
+        return [_unmarked(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    bare = {name: _unmarked(one) for name, one in value.items() if not (name == "cache_control" and _is_mark(one))}
+    for name in ("content", "system"):
+        match bare.get(name):
+            case [{"type": "text", "text": str() as text, **rest}] if not rest:
+                bare[name] = text
+    return bare
+
+
+def _is_mark(value: object) -> bool:
+    return isinstance(value, dict) and value.get("type") == "ephemeral"
 
 
 def _plain(value: Any) -> Any:

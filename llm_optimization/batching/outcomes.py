@@ -35,7 +35,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """How one request ended. `status`: succeeded, errored, expired, canceled, abandoned, or pending while it has not.
 
     `message` is the provider's own message object of a success. `error_type` and `error_message` are the provider's
-    words of a failure, or ours where nothing was sent.
+    words of a failure, or ours where nothing was sent. `beta`: it was asked under betas.
     """
 
     custom_id: str
@@ -43,6 +43,7 @@ class Outcome(msgspec.Struct, frozen=True):
     message: dict[str, Any] | None = None
     error_type: str | None = None
     error_message: str | None = None
+    beta: bool = False
 
     @property
     def failure(self) -> BatchItemFailed | None:
@@ -51,19 +52,13 @@ class Outcome(msgspec.Struct, frozen=True):
             return None
         return BatchItemFailed(self.custom_id, self.status, self.error_type, self.error_message)
 
-    def unwrap(self) -> dict[str, Any]:
-        """The message. Raises `BatchItemFailed` where there is none."""
-        if self.message is None:
-            raise BatchItemFailed(self.custom_id, self.status, self.error_type, self.error_message)
-        return self.message
-
 
 def outcome_of(result: Result) -> Outcome:
     """The outcome that a result amounts to."""
     row = result.row
     if result.status == "succeeded":
         if result.body is not None:
-            return Outcome(row.custom_id, "succeeded", _body(result.body).message)
+            return Outcome(row.custom_id, "succeeded", _body(result.body).message, beta=bool(row.betas))
         return Outcome(row.custom_id, "succeeded", None, None, "its answer is not kept in the ledger any more")
     return Outcome(row.custom_id, result.status, None, row.error_type, row.error_message)
 

@@ -15,6 +15,7 @@ from ledger.ids import IdFactory
 from llm_optimization.batching.engine import Engine
 from llm_optimization.batching.lines import Line, Names
 from llm_optimization.batching.outcomes import Outcome
+from llm_optimization.batching.params import item_params
 
 __all__ = ["BatchSession", "fresh_key"]
 
@@ -64,10 +65,10 @@ class BatchSession:
         self._gathers = False
 
     async def put(self, params: Mapping[str, Any], *, tags: Mapping[str, str] | None = None) -> Outcome:
-        """The outcome of these params, once there is one; invalid params are one at once.
+        """The outcome of these params, once there is one; invalid params have one at once.
 
-        Raises the ledger's own errors where nothing comes of waiting (see `Engine.expect`). What is canceled before
-        it was submitted is not submitted.
+        They may be the whole payload of a standard call (see `item_params`). Raises the ledger's own errors where
+        nothing comes of waiting (see `Engine.expect`). What is canceled before it was submitted is not submitted.
         """
         return await asyncio.wrap_future(self.hand_in(params, tags=tags))
 
@@ -76,7 +77,7 @@ class BatchSession:
         future: Future[Outcome] = Future()
         with self._change:
             try:
-                line = self._names.line(params, tags)
+                line = self._names.line(item_params(params), tags)
             except InvalidRequest as error:
                 future.set_result(Outcome("unreadable", "errored", None, "invalid_request_error", str(error)))
             else:
@@ -117,17 +118,17 @@ class BatchSession:
             refused = self._engine.submit_valid(lines, key=self.key, tags=self._tags)
             _settle(waiting, refused)
             if waiting:
-                expected = self._engine.expect(self.key, list(waiting))
-                expected.add_done_callback(lambda done: _hand_over(done, waiting))
+                ended = self._engine.expect(self.key, list(waiting))
+                ended.add_done_callback(lambda ended: self._hand_over(ended, waiting))
         except Exception as error:
             _fail(waiting, error)
 
-
-def _hand_over(done: Future[dict[str, Outcome]], waiting: dict[str, Future[Outcome]]) -> None:
-    if error := done.exception():
-        _fail(waiting, error)
-    else:
-        _settle(waiting, done.result())
+    def _hand_over(self, ended: Future[None], waiting: dict[str, Future[Outcome]]) -> None:
+        try:
+            ended.result()
+            _settle(waiting, self._engine.outcomes(self.key, list(waiting)))
+        except Exception as error:
+            _fail(waiting, error)
 
 
 def _settle(waiting: dict[str, Future[Outcome]], outcomes: Mapping[str, Outcome]) -> None:

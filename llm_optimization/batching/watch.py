@@ -13,6 +13,7 @@ from ledger.errors import DatabaseUnavailable, ProviderError
 from llm_optimization.batching.awaited import Wait
 from llm_optimization.exceptions import BatchIncomplete
 from scheduler import Context, Loop, Policy, providers
+from scheduler.loop import TICK_SECONDS
 from scheduler.providers.anthropic import AnthropicSettings
 from scheduler.supervised import (
     GIVE_UP_AFTER_SECONDS,
@@ -27,8 +28,8 @@ __all__ = ["Watch"]
 
 _log = logging.getLogger(__name__)
 
-LEAST_SECONDS: Final = 0.05
-MOST_SECONDS: Final = 0.5
+LEAST_SECONDS: Final = 0.02
+MOST_SECONDS: Final = 0.25
 """Between two looks: soon at first and after something ended, then ever later."""
 
 CLOSER_LOOKS: Final = 8
@@ -80,7 +81,7 @@ class Watch:
             provider.account()  # a missing key is told now, not after the first requests were batched
             context = Context(ledger=ledger, provider=provider, policy=lambda: self._policy)
             worker = Supervised(context)
-            with Loop(worker):
+            with Loop(worker, tick_seconds=min(TICK_SECONDS, self._policy.poll_min_seconds)):
                 self._watch(context, worker)
 
     def _watch(self, context: Context, worker: Supervised) -> None:

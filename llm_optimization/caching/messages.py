@@ -128,9 +128,8 @@ def _result(message: object, content: object) -> list[Any]:
         return content
     fields = message if isinstance(message, Mapping) else vars(message) if isinstance(message, ToolMessage) else {}
     failed = fields.get("status") == "error"
-    return [
-        {"type": "tool_result", "tool_use_id": fields.get("tool_call_id"), "content": content, "is_error": failed}
-    ]
+    call = fields.get("tool_call_id")
+    return [{"type": "tool_result", "content": content, "tool_use_id": call, "is_error": failed}]
 
 
 def _is_result(block: object) -> bool:

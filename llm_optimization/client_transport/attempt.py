@@ -16,7 +16,7 @@ from llm_optimization.recording import CostUnknown, FinishedCall, Outcome
 from llm_optimization.wrapping.optimization import Optimization
 from llm_optimization.wrapping.outcomes import names_cache_markers, outcome_of
 
-__all__ = ["Attempt", "refuses_markers"]
+__all__ = ["Attempt", "refusal"]
 
 _BETAS: Final = "anthropic-beta"
 _CLOCK: Final = SystemClock()
@@ -53,8 +53,9 @@ class Attempt:
             self._reader.feed(piece)
 
     def over(self, error: BaseException | None = None) -> FinishedCall | None:
-        """The attempt is over, at the end of its answer or in an error. The record of it; None if it was told."""
-        if self._over:
+        """The attempt is over, at the end of its answer or in an error. The record of it; None if there is none to
+        make any more."""
+        if self._over or not self._config.records:
             return None
         self._over = True
         return FinishedCall(
@@ -81,9 +82,10 @@ class Attempt:
         return {**self.form.params, "betas": names} if names else self.form.params
 
 
-def refuses_markers(response: Any) -> bool:
-    """Whether a request was refused because of its cache markers. The body of the answer has to be read."""
-    return response.status_code == 400 and names_cache_markers(_StatusError(400, response.content))
+def refusal(content: bytes) -> Exception | None:
+    """Why a request with markers was refused (status 400), if the markers are the reason."""
+    refused = _StatusError(400, content)
+    return refused if names_cache_markers(refused) else None
 
 
 class _StatusError(Exception):

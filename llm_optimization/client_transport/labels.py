@@ -1,6 +1,7 @@
 """What one request says about its record, in headers that are for us alone.
 
-    client.messages.create(..., extra_headers={"x-llm-ledger-tags": "team=search,app=x", "x-llm-ledger-key": "nightly"})
+    labels = {"x-llm-ledger-tags": "team=search,app=x", "x-llm-ledger-key": "nightly"}
+    client.messages.create(..., extra_headers=labels)
 
 Headers are ASCII: anything else, and commas and equal signs within a name or value, are percent-encoded.
 """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build"]
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def build(
@@ -58,7 +58,7 @@ def _reasoning(kind: type[BaseChatModel], effort: str) -> dict[str, str]:
     for name in ("reasoning_effort", "reasoning"):
         if name in kind.model_fields:
             return {name: effort}
-    _logger.info("%s has no setting for the reasoning effort; left out", kind.__name__)
+    _log.info("%s has no setting for the reasoning effort; left out", kind.__name__)
     return {}
 
 

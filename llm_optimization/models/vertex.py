@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,12 +29,12 @@ def credentialed(provider: str, configuration: Mapping[str, Any], arguments: dic
 
 def _credentials(provider: str, account: Any) -> Any:
     try:
-        from google.oauth2.service_account import Credentials
+        accounts = importlib.import_module("google.oauth2.service_account")
     except ImportError as missing:
         raise MissingIntegration(provider, "google-auth", "vertexai") from missing
     try:
         info = json.loads(account) if isinstance(account, str) else account
-        return Credentials.from_service_account_info(info, scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        return accounts.Credentials.from_service_account_info(info, scopes=_SCOPES)
     except (ValueError, TypeError, AttributeError):  # their texts may quote the key
         raise ConfigurationError(
             f"{provider}: serviceAccountJson is no key of a service account; paste the whole file that Google made"

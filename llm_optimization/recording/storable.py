@@ -30,7 +30,7 @@ _SECRETS: Final = (
     (re.compile(r"(?i)([?&]key=)[^\s&\"']+"), r"\1[redacted]"),
     (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), r"\1[redacted]@"),
     (re.compile(r"\b(?:sk|pk|rk|gsk|xai|r8|hf|fw|key)[-_][A-Za-z0-9_*-]{6,}"), "[redacted]"),
-    (re.compile(r"\b(?:AIza[0-9A-Za-z_-]{10,}|A[KS]IA[0-9A-Z]{12,}|eyJ[0-9A-Za-z_.-]{20,}|[0-9A-Za-z+/]{40,})"),
+    (re.compile(r"\b(?:AIza[0-9A-Za-z_-]{10,}|A[KS]IA[0-9A-Z]{12,}|eyJ[0-9A-Za-z_.-]{20,}|(?=[A-Za-z+/]*[0-9])[0-9A-Za-z+/]{40,})"),
      "[redacted]"),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ import dataclasses
 import doctest
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,9 @@ def test_the_master_switch_goes_with_each_feature() -> None:
         *[("batchTimeout", "batch_timeout", (value, 120)) for value in (120, "120", "2m", 120.0)],
         *[("batchMaxSize", "batch_max_size", (value, 2_000)) for value in (2_000, "2000", 2e3, "+2000")],
         *[("maxTokens", "max_tokens", (value, 64)) for value in (64, "64")],
+        *[("batchMaxSize", "batch_max_size", (value, value)) for value in (1, 100_000)],
+        *[("batchTimeout", "batch_timeout", (value, value)) for value in (0, 86_400)],
+        ("maxTokens", "max_tokens", (1, 1)),
         *[("optimizationEnabled", "optimization_enabled", (value, True)) for value in (True, "true", " TRUE ")],
         *[("fallbackToStandard", "fallback_to_standard", (value, False)) for value in (False, "false", "False")],
         *[("cacheBreakpoints", "cache_breakpoints", (value, "none")) for value in ("none", " None")],
@@ -289,6 +293,17 @@ def test_a_config_is_a_value() -> None:
     assert len({MEANT, OptimizationConfig.from_dict(ENTRY)}) == 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         MEANT.cache_ttl = 7  # type: ignore[misc]
+
+
+def test_the_page_lists_every_setting_with_its_default() -> None:
+    page = Path(__file__, "../../../docs/configuration.md").resolve().read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (?:`(.+?)`|none) \|", page, flags=re.MULTILINE)
+    defaults = dataclasses.asdict(OptimizationConfig())
+    assert {field: json.loads(default or "null") for _, field, default in rows} == defaults
+    for key, field, _ in rows:
+        assert OptimizationConfig.from_dict({key: getattr(MEANT, field)}) == OptimizationConfig(
+            **{field: getattr(MEANT, field)}
+        )
 
 
 def test_the_examples_are_true() -> None:

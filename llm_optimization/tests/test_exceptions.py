@@ -19,13 +19,13 @@ EXAMPLES: dict[errors.LedgerError, str] = {
     exceptions.InvalidOptimizationConfig(["a: is 1", "b: is 2"]): "optimization settings: a: is 1; b: is 2",
     exceptions.MissingIntegration("groq", "langchain-groq", "groq"): "groq needs langchain-groq; "
     "pip install 'llm-ledger[groq]'",
-    exceptions.BatchItemFailed("c1", "expired"): "request 'c1' ended as expired; "
-    "`llm-ledger retry` queues it again, a correction goes under another key",
+    exceptions.BatchItemFailed("c1", "expired"): "request 'c1' ended as expired; `llm-ledger retry` queues it again",
     exceptions.BatchItemFailed(
         "c1", "errored", "invalid_request_error", "max_tokens: too large"
     ): "request 'c1' ended "
-    "as errored (invalid_request_error: max_tokens: too large); "
-    "`llm-ledger retry` queues it again, a correction goes under another key",
+    "as errored (invalid_request_error: max_tokens: too large); correct it, and submit it again",
+    exceptions.BatchItemFailed("c1", "succeeded", None, "purged"): "request 'c1' ended as succeeded (purged); "
+    "submit it under another key",
     exceptions.BatchIncomplete("nightly", ["c1", "c2"]): "2 requests under key 'nightly' are not answered yet; "
     "collect them later, or ask again with the same key",
 }

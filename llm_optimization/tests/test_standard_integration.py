@@ -6,6 +6,7 @@ Both call the same simulator with keys of their own; what the wrapped one was bi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,10 @@ import httpx
 from langchain_anthropic import ChatAnthropic
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
-from llm_ledger.simulator import RunningSimulator, running
+from ledger import Ledger, shared_writer
+from ledger.savings import Period
+from ledger.summary import savings
+from llm_ledger.simulator import RunningSimulator
 from tests.support.standard_suites import IntegrationSetup, wrapping_class
 
 # One loop for all of them: LangChain keeps one async HTTP client, whose connections belong to a loop.
@@ -28,17 +32,22 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimulator]:
-    with running() as simulator, pytest.MonkeyPatch.context() as patch:
+def _billed(simulator: RunningSimulator, _elsewhere: None) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANTHROPIC_BASE_URL", simulator.base_url)
-        patch.setenv("LLM_LEDGER_DATABASE_URL", f"sqlite:///{tmp_path_factory.mktemp('standard')}/ledger.db")
         # The suite fetches its pictures and documents; what is in them matters to nobody here.
         patch.setattr(httpx, "get", lambda url, **_: SimpleNamespace(content=url.encode()))
-        yield simulator
+        yield
+    shared_writer().close()
+    with Ledger.open() as ledger:
+        recorded = savings(ledger, Period())
+    account = simulator.bill()["accounts"].get(simulator.account(TestWrapped.key), {"total": "0", "requests": 0})
+    assert recorded["requests"]["total"] == account["requests"]
+    assert Decimal(recorded["cost"]["actual"]) == Decimal(account["total"])
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module", autouse=True)
-async def _async_client_is_closed(simulator: RunningSimulator) -> AsyncIterator[None]:
+async def _async_client_is_closed(_billed: None) -> AsyncIterator[None]:
     yield
     await ChatAnthropic(model="claude-haiku-4-5", api_key="key")._async_client.close()
 

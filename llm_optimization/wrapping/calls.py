@@ -9,14 +9,15 @@ call the same model meanwhile.
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from llm_optimization.recording.calls import CostUnknown, FinishedCall, Outcome
-from llm_optimization.wrapping.anthropic_answers import hear_event, hear_message
 from llm_optimization.wrapping.answers import Answer, hear_chunk, hear_result
+from llm_optimization.wrapping.anthropic_answers import hear_event, hear_message
 from llm_optimization.wrapping.labels import KEY, TAGS, Labels
 from llm_optimization.wrapping.mishaps import mishap
 from llm_optimization.wrapping.outcomes import names_cache_markers, outcome_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from llm_optimization.wrapping.optimization import Optimization
 
-__all__ = ["Call", "attempts", "call_of"]
+__all__ = ["Call", "astreamed", "attempts", "call_of", "streamed"]
 
 # Whoever raises one of these leaves now; a record is not what holds them up.
 _WAITS_FOR_NOTHING: Final = (GeneratorExit, CancelledError, KeyboardInterrupt, SystemExit)
@@ -50,6 +51,22 @@ def attempts(
     yield first
     if first.repeats:
         yield Call(model, messages, labels, options, marks=False, sees_payload=sees_payload)
+
+
+def streamed(calls: Iterator[Call], base: Callable[[list[BaseMessage]], Any]) -> Iterator[ChatGenerationChunk]:
+    """The answer in pieces, from the first of the calls that gives one."""
+    for call in calls:
+        yield from call.streamed(base(call.messages))
+
+
+async def astreamed(
+    calls: Iterator[Call], base: Callable[[list[BaseMessage]], Any]
+) -> AsyncIterator[ChatGenerationChunk]:
+    """`streamed`, on an event loop."""
+    for call in calls:
+        async with aclosing(call.astreamed(base(call.messages))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 class Call:
@@ -85,7 +102,6 @@ class Call:
         self._sent = not sees_payload  # as far as anybody can tell
         self._repeated = 0
         self._open = True
-        self._token: Token[Call | None] | None = None
         if self._marks and not sees_payload:
             self.messages = marked_messages(self.optimization, messages, self._model, options)
             self._markers = 1  # or none: a refusal that names them decides
@@ -137,7 +153,7 @@ class Call:
             if close is not None:
                 close()
 
-    async def astreamed(self, chunks: AsyncIterator[ChatGenerationChunk]) -> AsyncIterator[ChatGenerationChunk]:
+    async def astreamed(self, chunks: AsyncIterator[ChatGenerationChunk]) -> AsyncGenerator[ChatGenerationChunk]:
         """`streamed`, on an event loop."""
         try:
             while (chunk := await self._anext(chunks)) is not None:
@@ -153,7 +169,7 @@ class Call:
                 await close()
 
     def __enter__(self) -> Self:
-        self._token = _current.set(self)
+        self._token: Token[Call | None] = _current.set(self)
         return self
 
     def __exit__(
@@ -226,8 +242,8 @@ class Call:
     def _finished(self, error: BaseException | None) -> list[FinishedCall]:
         """The records of the call, which is over now."""
         self._open = False
-        self.repeats = bool(error and self._markers and not self._answer.began and names_cache_markers(error))
-        if self.repeats:
+        if error is not None and self._markers and not self._answer.began and names_cache_markers(error):
+            self.repeats = True
             mishap("the provider refuses the cache markers", error)
         if not self.optimization.records or not self._sent:
             return []

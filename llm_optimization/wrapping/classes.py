@@ -8,6 +8,8 @@ Ours is one field, `optimization`, which no dump, repr or serialisation shows.
 
 from __future__ import annotations
 
+from inspect import signature
+from types import new_class
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
@@ -21,10 +23,11 @@ from scheduler.providers.anthropic.limits import NAME as ANTHROPIC
 if TYPE_CHECKING:
     from llm_optimization.recorded_model import RecordedChatModel
 
-__all__ = ["FIELD", "bare", "base_class", "recreated", "wrapped", "wrapped_class"]
+__all__ = ["FIELD", "bare", "origin_of", "recreated", "unmanaged", "wrapped", "wrapped_class"]
 
 FIELD = "optimization"
 
+_HOOKS = ("_generate", "_agenerate", "_stream", "_astream")
 # LangChain asks whether a class has these by comparing them to its own.
 _OPTIONAL = ("_agenerate", "_astream", "_stream")
 
@@ -35,7 +38,9 @@ _classes: dict[tuple[_Wrapper, type[BaseChatModel], bool], _Wrapper] = {}
 def wrapped(wrapper: _Wrapper, model: Any, optimization: Optimization) -> RecordedChatModel:
     """An instance of `wrapper` that does what `model` does. Raises `NotWrappable` for what is no chat model."""
     if not isinstance(model, BaseChatModel):
-        raise NotWrappable(type(model).__name__, "it is no chat model; wrap the model before binding tools or settings")
+        raise NotWrappable(
+            type(model).__name__, "it is no chat model; wrap the model before binding tools or settings"
+        )
     kind = wrapped_class(wrapper, type(model), tapped=optimization.capabilities.provider == ANTHROPIC)
     made: RecordedChatModel = _moved(model, kind, {FIELD: optimization})
     return made
@@ -44,17 +49,23 @@ def wrapped(wrapper: _Wrapper, model: Any, optimization: Optimization) -> Record
 def bare(model: RecordedChatModel) -> BaseChatModel:
     """A model of the base's own class on the present state: the one that was wrapped, where nothing changed since."""
     state = {name: value for name, value in model.__dict__.items() if name != FIELD}
-    origin = model.optimization.origin if model.optimization is not None else None
+    origin: BaseChatModel | None = getattr(model.optimization, "origin", None)
     if origin is not None and _same(origin.__dict__, state):
         return origin
-    made: BaseChatModel = _moved(model, base_class(type(model)))
+    made: BaseChatModel = _moved(model, origin_of(type(model))[1])
     return made
 
 
-def base_class(kind: type) -> type[BaseChatModel]:
-    """The class that a generated one was made from."""
-    base: type[BaseChatModel] = kind.__bases__[-1]
-    return base
+def origin_of(kind: type[RecordedChatModel]) -> tuple[_Wrapper, type[BaseChatModel], bool]:
+    """What a generated class was made of, as `recreated` takes it."""
+    made: tuple[_Wrapper, type[BaseChatModel], bool] = kind.__dict__["__made_of__"]
+    return made
+
+
+def unmanaged(kind: type[RecordedChatModel]) -> frozenset[str]:
+    """The hooks of the base that take no run manager."""
+    hooks: frozenset[str] = kind.__dict__["__unmanaged__"]
+    return hooks
 
 
 def wrapped_class(wrapper: _Wrapper, base: type[BaseChatModel], *, tapped: bool) -> _Wrapper:
@@ -90,20 +101,26 @@ def _generated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> _W
         "__qualname__": base.__qualname__,
         "__doc__": base.__doc__,
         "__hash__": base.__hash__,
+        "__made_of__": (wrapper, base, tapped),
+        "__unmanaged__": frozenset(filter(lambda hook: not _is_managed(getattr(base, hook)), _HOOKS)),
     }
     for name in _OPTIONAL:
         if getattr(base, name) is getattr(BaseChatModel, name):
             body[name] = getattr(BaseChatModel, name)
     bases = (wrapper, AnthropicTaps, base) if tapped else (wrapper, base)
-    made: _Wrapper = type(base)(base.__name__, bases, body)
+    made: _Wrapper = new_class(base.__name__, bases, {}, lambda namespace: namespace.update(body))
     return made
+
+
+def _is_managed(hook: Any) -> bool:
+    return "run_manager" in signature(hook).parameters
 
 
 def _moved(model: Any, kind: type, extra: dict[str, Any] | None = None) -> Any:
     """An instance of another class with this one's state; what is in the state is shared."""
     state = BaseModel.__getstate__(model)
     names = {name: value for name, value in state["__dict__"].items() if name != FIELD}
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     BaseModel.__setstate__(
         made,
         {

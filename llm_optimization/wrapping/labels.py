@@ -8,11 +8,13 @@ LangChain hands metadata to `_generate`, but not to `_stream`; there it comes by
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
-__all__ = ["KEY", "TAGS", "Labels", "aunder", "labels_in", "present_labels", "under"]
+from langchain_core.runnables.config import var_child_runnable_config
+
+__all__ = ["KEY", "TAGS", "Labels", "aunder", "labelled", "labels_for", "labels_in", "present_labels", "under"]
 
 TAGS: Final = "llm_ledger_tags"
 KEY: Final = "llm_ledger_key"
@@ -34,9 +36,29 @@ def labels_in(*sources: Any) -> Labels | None:
     return found or None
 
 
+def labels_for(config: Any, own: Any) -> Labels | None:
+    """The labels of a call with this config: those it inherits, its own, then the model's, as LangChain has it."""
+    inherited = var_child_runnable_config.get() or {}
+    return labels_in(inherited.get("metadata"), (config or {}).get("metadata"), own)
+
+
 def present_labels(run_manager: Any) -> Labels | None:
     """The labels of the call under way: what its run says, or what `under` set for it."""
     return labels_in(getattr(run_manager, "metadata", None)) or _present.get()
+
+
+@contextmanager
+def labelled(run_manager: Any) -> Iterator[None]:
+    """Within, what is called has the labels of this run."""
+    labels = labels_in(getattr(run_manager, "metadata", None))
+    if labels is None:
+        yield
+        return
+    token = _present.set(labels)
+    try:
+        yield
+    finally:
+        _present.reset(token)
 
 
 def under(labels: Labels, items: Iterator[_Item]) -> Iterator[_Item]:

@@ -47,6 +47,7 @@ class Optimization:
         self.changes = changes
         self.records = config.records
         self.active = self.records or changes
+        self._batch_client: tuple[BaseChatModel, AnthropicBatchClient] | None = None
 
     @cached_property
     def cache_manager(self) -> CacheManager:
@@ -55,14 +56,22 @@ class Optimization:
 
         return CacheManager(self.capabilities, self.config)
 
-    @cached_property
-    def batch_client(self) -> AnthropicBatchClient | None:
-        """The provider's batch API for bare messages; None where there is no driver for it."""
-        if not self.capabilities.batch_driver:
+    def batch_client(self, model: BaseChatModel) -> AnthropicBatchClient | None:
+        """The provider's batch API for bare messages, the same one as long as it is asked for the same model.
+
+        None where there is no driver for it.
+        """
+        if self.only_records or not self.capabilities.batch_driver:
             return None
         from llm_optimization.batch_client import AnthropicBatchClient
 
-        return AnthropicBatchClient(self.capabilities, self.config)
+        known = self._batch_client
+        if known is None or known[0] is not model:
+            client = AnthropicBatchClient(
+                self.capabilities, self.config, model=model, cache_manager=self.cache_manager
+            )
+            known = self._batch_client = (model, client)
+        return known[1]
 
     def record(self, call: FinishedCall) -> None:
         """Record a call as the settings say: behind the answer, or before it. Raises nothing."""

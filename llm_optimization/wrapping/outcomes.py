@@ -39,6 +39,8 @@ def outcome_of(error: BaseException, *, began: bool = False) -> Refused | CostUn
     Refused, and billed nothing: the provider said so by its status (4xx, but for 408, 409 and 499), or was never
     reached. Anything else may have been answered, and billed.
     """
+    if began and isinstance(error, GeneratorExit):
+        return CostUnknown("the stream was left before its end")
     if began:
         return CostUnknown(f"the answer broke off: {_kind(error)}")
     status = status_of(error)

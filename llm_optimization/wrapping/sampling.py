@@ -31,7 +31,9 @@ def settled(payload: dict[str, Any], default_headers: Mapping[str, str] | None =
     extra = payload.get("extra_body")
     extra = extra if isinstance(extra, Mapping) else {}
     made = settle_sampling({**payload, **extra})
-    left_out = [name for name in SAMPLING_PARAMETERS if name not in made.params and (name in payload or name in extra)]
+    left_out = [
+        name for name in SAMPLING_PARAMETERS if name not in made.params and (name in payload or name in extra)
+    ]
     if made.dropped:
         _say(str(payload.get("model")), made.dropped)
     if left_out:

@@ -1,7 +1,7 @@
 """Taps of Anthropic's model: where its payload leaves, and where the raw answer arrives.
 
-Stood in front of the base by a generated class. LangChain's own `_get_request_payload` is the one place that all of
-`_generate`, `_agenerate`, `_stream` and `_astream` go through; tools and the system prompt are in it as they are sent.
+Stood in front of the base by a generated class. `_get_request_payload` is the one place that all of `_generate`,
+`_agenerate`, `_stream` and `_astream` go through; tools and the system prompt are in it as they are sent.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class AnthropicTaps:
             call.hear_event(event)
         return super()._make_message_chunk_from_anthropic_event(event, **kwargs)  # type: ignore[misc]
 
-    def _opened(self, call: Call, payload: dict[str, Any], response: Any, overheard: Callable[[Call, Any], Any]) -> Any:
+    def _opened(
+        self, call: Call, payload: dict[str, Any], response: Any, overheard: Callable[[Call, Any], Any]
+    ) -> Any:
         """The response; before langchain-anthropic 1 its events can only be heard as they are read."""
         if retries := getattr(response, "retries_taken", 0):
             call.repeated(retries)

@@ -29,29 +29,36 @@ class Heard(NamedTuple):
 
 
 class StandIns(ThreadingHTTPServer):
-    """The server. `heard` holds what came but for tokens, and is emptied by `taken()`. `refusing` answers 400."""
+    """The server. What it hears, but for requests of access tokens, is `taken()` in its order."""
 
     daemon_threads = True
-    refusing = False
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.heard: list[Heard] = []
+        self._heard: list[Heard] = []
+        self._refuses = False
 
     def url(self, provider: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{provider}"
 
     def taken(self) -> list[Heard]:
-        heard, self.heard = self.heard, []
+        heard, self._heard = self._heard, []
         return heard
+
+    @contextmanager
+    def refuses(self) -> Iterator[None]:
+        """Meanwhile every request is answered 400."""
+        self._refuses = True
+        yield
+        self._refuses = False
 
     def answer(self, heard: Heard) -> tuple[int, str, bytes]:
         """(status, content type, body) of what goes back."""
         _, provider, path = heard.path.split("/", 2)
         if path == TOKENS:
             return 200, *FORMATS[provider](path, {})
-        self.heard.append(heard)
-        if self.refusing:
+        self._heard.append(heard)
+        if self._refuses:
             return (
                 400,
                 "application/json",

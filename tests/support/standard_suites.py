@@ -7,6 +7,8 @@ from typing import Any, Literal, cast
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessageChunk
 
+from llm_optimization import OptimizedLLMWrapper
+
 __all__ = ["IntegrationSetup", "UnitSetup", "wrapping_class"]
 
 _MODEL = "claude-haiku-4-5"
@@ -22,8 +24,6 @@ def wrapping_class(base: type[ChatAnthropic], provider: str) -> type[ChatAnthrop
 
     class Wrapping(base):  # type: ignore[misc, valid-type]
         def __new__(cls, **params: Any) -> Any:
-            from llm_optimization.wrapper import OptimizedLLMWrapper
-
             # No instance of this class, so that its own __init__ stays out of it.
             return OptimizedLLMWrapper(base(**params), provider, _SETTINGS)
 

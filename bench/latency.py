@@ -1,0 +1,128 @@
+"""`python -m bench.latency`: what a wrapped call takes longer than the bare one, printed and kept in docs/latency.md.
+
+One ChatAnthropic, one prompt, one canned answer from a transport in this process, so that nothing but our own work
+makes a difference. A round calls every side once, in an order drawn anew, and compares each with the bare call of the
+same round. Between calls the ledger comes to rest, as it does while a provider thinks; `in a row` it does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench.latency_page import write_page
+from bench.latency_sides import Sides, sides
+from bench.machine import this_machine
+
+__all__ = ["Figure", "main", "measure"]
+
+_SEED: Final = 5
+_WARM: Final = 30
+
+Call = Callable[[], Awaitable[object]]
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """Microseconds: of the median call, and of the difference to the bare call of the same round."""
+
+    side: str
+    rounds: int
+    whole_p50: float
+    added_p50: float
+    added_p99: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and write the page."""
+    chosen = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="llm-ledger-bench-", dir=chosen.folder) as folder:
+        figures = measure(Path(folder), chosen.rounds)
+    for figure in figures:
+        sys.stdout.write(
+            f"{figure.side:<42} {figure.whole_p50:9.0f} {figure.added_p50:9.1f} {figure.added_p99:9.1f}\n"
+        )
+    if chosen.write is not None:
+        at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        write_page(chosen.write, figures, f"{at}; {this_machine('sqlite', _engine()).sentence()}.")
+    return 0
+
+
+def measure(folder: Path, rounds: int) -> list[Figure]:
+    """Every side in so many rounds, with ledgers in `folder`."""
+    return asyncio.run(_measure(folder, rounds))
+
+
+async def _measure(folder: Path, rounds: int) -> list[Figure]:
+    with sides(folder) as all_sides:
+        apart = await _rounds(all_sides, rounds, at_rest=True)
+        in_a_row = await _rounds(all_sides, rounds, at_rest=False)
+    row = {
+        f"{side}, in a row": taken for side, taken in in_a_row.items() if side in ("bare again", "recorded behind")
+    }
+    return [*_figures(apart, apart["bare"]), *_figures(row, in_a_row["bare"])]
+
+
+async def _rounds(all_sides: Sides, rounds: int, *, at_rest: bool) -> Mapping[str, list[float]]:
+    """Microseconds of each side's calls, round by round."""
+    calls = dict(all_sides.calls)
+    taken: dict[str, list[float]] = {side: [] for side in calls}
+    order = list(calls)
+    draw = random.Random(_SEED)
+    for number in range(_WARM + rounds):
+        if number == _WARM:
+            gc.collect()
+            gc.freeze()
+        draw.shuffle(order)
+        for side in order:
+            if at_rest:
+                all_sides.settle()
+                await asyncio.sleep(0.001)
+            began = time.perf_counter_ns()
+            await calls[side]()
+            took = time.perf_counter_ns() - began
+            if number >= _WARM:
+                taken[side].append(took / 1000)
+    gc.unfreeze()
+    return taken
+
+
+def _figures(taken: Mapping[str, list[float]], bare: Sequence[float]) -> list[Figure]:
+    return [_figure(side, times, bare) for side, times in taken.items()]
+
+
+def _figure(side: str, times: Sequence[float], bare: Sequence[float]) -> Figure:
+    added = [one - other for one, other in zip(times, bare, strict=True)]
+    return Figure(side, len(times), _share(times, 0.5), _share(added, 0.5), _share(added, 0.99))
+
+
+def _share(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def _engine() -> str:
+    from ledger.backends.sqlite import driver
+
+    return str(driver.sqlite_version)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--folder", type=Path, help="where the ledgers are made; by default the system's own")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="for example docs/latency.md")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
