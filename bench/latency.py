@@ -14,7 +14,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -29,8 +29,6 @@ __all__ = ["Figure", "main", "measure"]
 
 _SEED: Final = 5
 _WARM: Final = 30
-
-Call = Callable[[], Awaitable[object]]
 
 
 class Figure(msgspec.Struct, frozen=True):

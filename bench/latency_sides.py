@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,9 @@ from llm_optimization.config import OptimizationConfig
 from llm_optimization.recording import recorder_for
 from llm_optimization.wrapper import OptimizedLLMWrapper
 
-__all__ = ["Sides", "sides"]
+__all__ = ["Call", "Sides", "sides"]
+
+Call = Callable[[], Awaitable[object]]
 
 MODEL: Final = "claude-sonnet-5"
 
@@ -49,7 +52,7 @@ _COMMIT_BYTES: Final = 3_000  # about what a call's three events come to
 class Sides(msgspec.Struct, frozen=True):
     """Calls by the name of their side, "bare" among them, and how the ledgers come to rest."""
 
-    calls: dict[str, Callable[[], Awaitable[object]]]
+    calls: dict[str, Call]
     settle: Callable[[], object]
 
 
@@ -62,6 +65,7 @@ def sides(folder: Path) -> Iterator[Sides]:
     wrapped = {
         "bare": bare,
         "bare again": bare,
+        "bare, markers set by hand": bare,
         "wrapped, all switched off": _wrapped(bare, OptimizationConfig()),
         "cached": _wrapped(bare, _settings(recording="off")),
         "recorded behind": _wrapped(bare, _settings(caching_enabled=False, database_url=behind)),
@@ -70,14 +74,13 @@ def sides(folder: Path) -> Iterator[Sides]:
     }
     recorders = [recorder_for(OptimizationConfig(database_url=url)) for url in (behind, sync)]
     with _committer(folder) as commit:
-        calls: dict[str, Callable[[], Awaitable[object]]] = {
-            name: lambda model=model: model.ainvoke(_prompt())
-            for name, model in wrapped.items()  # type: ignore[misc]
+        calls: dict[str, Call] = {
+            name: partial(model.ainvoke, _prompt(by_hand="by hand" in name)) for name, model in wrapped.items()
         }
-        yield Sides(
-            calls | {"bare, then a raw SQLite commit": commit(bare)}, lambda: [one.flush() for one in recorders]
-        )
-    for url in (behind, sync):
+        calls["bare, then a raw SQLite commit"] = commit(bare)
+        yield Sides(calls, lambda: [one.flush() for one in recorders])
+    for url, recorder in zip((behind, sync), recorders, strict=True):
+        recorder.flush()
         shared_writer(url).close()
 
 
@@ -95,15 +98,18 @@ def _model() -> Any:
     return model
 
 
-def _prompt() -> list[Any]:
-    """About 2,000 tokens: instructions worth caching, a conversation, a question."""
+def _prompt(*, by_hand: bool = False) -> list[Any]:
+    """About 2,000 tokens: instructions worth caching, a conversation, a question. `by_hand`: with our markers."""
     from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
+    def marked(text: str) -> Any:
+        return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}] if by_hand else text
+
     return [
-        SystemMessage(_WORDS * 55),
-        HumanMessage(_WORDS * 10),
+        SystemMessage(marked(_WORDS * 55)),
+        HumanMessage(marked(_WORDS * 10)),
         AIMessage(_WORDS * 5),
-        HumanMessage(_WORDS * 5),
+        HumanMessage(marked(_WORDS * 5)),
     ]
 
 
@@ -120,7 +126,7 @@ def _url(folder: Path, name: str) -> str:
 
 
 @contextmanager
-def _committer(folder: Path) -> Iterator[Callable[[Any], Callable[[], Awaitable[object]]]]:
+def _committer(folder: Path) -> Iterator[Callable[[Any], Call]]:
     """The driver alone, on a thread as ours is: one row of that size, one synced commit, after the bare call."""
     connection: Any = driver.connect(str(folder / "raw.db"), isolation_level=None, check_same_thread=False)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=8000"):
@@ -133,9 +139,11 @@ def _committer(folder: Path) -> Iterator[Callable[[Any], Callable[[], Awaitable[
         connection.execute("INSERT INTO rows VALUES (?)", (content,))
         connection.execute("COMMIT")
 
-    def commit(model: Any) -> Callable[[], Awaitable[object]]:
+    def commit(model: Any) -> Call:
+        prompt = _prompt()
+
         async def call() -> object:
-            answer = await model.ainvoke(_prompt())
+            answer = await model.ainvoke(prompt)
             await asyncio.to_thread(write)
             return answer
 

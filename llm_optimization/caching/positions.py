@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from llm_optimization.caching.tokens import estimate_tokens, weight
+from llm_optimization.caching.tokens import TOOLS_PROMPT_TOKENS, estimate_tokens, weight
 from scheduler.providers.anthropic.blocks import markable
 
 __all__ = ["TAKERS", "Position", "Turn", "positions"]
@@ -52,6 +52,7 @@ class Position(NamedTuple):
 def positions(turns: Sequence[Turn]) -> list[Position]:
     """The positions of a prompt. Blocks of any shape are counted; only known ones are free for a marker."""
     found: list[Position] = []
+    unseen = TOOLS_PROMPT_TOKENS if any(turn.voice == "tools" and turn.blocks for turn in turns) else 0
     size = number = 0
     run: str | None = None
     by_code: set[str] = set()
@@ -64,7 +65,7 @@ def positions(turns: Sequence[Turn]) -> list[Position]:
             run = kind
             eligible = isinstance(block, dict) and _eligible(kind, block)
             free = eligible and _free(turn, kind, block, by_code)
-            found.append(Position(index, at, number, estimate_tokens(size), free, eligible, _ttls(block)))
+            found.append(Position(index, at, number, unseen + estimate_tokens(size), free, eligible, _ttls(block)))
     return found
 
 

@@ -1,8 +1,8 @@
 """A thread that does what it is handed, once whoever handed it over has gone on. One for this process: `behind`.
 
 Threads of one interpreter take turns. Work that begins at once takes the turn of the very call that it is to stay
-behind: measured, an `ainvoke` of LangChain's took 2 ms longer. So the thread lets a moment pass first, and then does
-everything that has come meanwhile.
+behind, and waking somebody up takes longer than most of what a call pays for here. So the thread looks every moment
+for what came before the last one, wakes up by itself, and sleeps deeper only when nothing has come for a while.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Final
 
 from ledger.forks import survives_forks
@@ -22,7 +22,10 @@ CAPACITY: Final = 1000
 """Pieces of work that may wait. Whoever brings more does it himself, so that memory stays bounded."""
 
 MOMENT_SECONDS: Final = 0.02
-"""How long work waits for the call it came from to be over. It is what a crash may lose."""
+"""Work waits for one to two of these. A crash may lose what has come in that time."""
+
+PATIENCE: Final = 100
+"""Moments without work after which the thread has to be woken up."""
 
 EXIT_SECONDS: Final = 5.0
 """How long the exit of a process waits for the thread, before it does itself what is left."""
@@ -44,14 +47,13 @@ class Behind:
         survives_forks(self)
 
     def _begin(self) -> None:
-        self._queue: SimpleQueue[Work] = SimpleQueue()
-        self._hurried = threading.Event()
+        self._todo = _Todo()
         self._thread: threading.Thread | None = None
 
     def put(self, work: Work) -> None:
         """Leave it to the thread. Where that cannot keep up, or none can be had any more, it is done here."""
-        if self._queue.qsize() < self._capacity and self._is_there():
-            self._queue.put(work)
+        if len(self._todo.works) < self._capacity and self._is_there():
+            self._todo.add(work)
         else:
             work()
 
@@ -60,15 +62,14 @@ class Behind:
         if self._thread is None:
             return True
         done = threading.Event()
-        self._queue.put(done.set)
-        self._hurried.set()
+        self._todo.add(done.set)
+        self._todo.hurry.set()
         return done.wait(timeout)
 
     def finish(self, timeout: float = EXIT_SECONDS) -> None:
         """Wait for that long, then do here what is left."""
         if not self.flush(timeout):
-            while (work := _next(self._queue)) is not None:
-                work()
+            self._todo.do(len(self._todo.works))
 
     def before_fork(self) -> None:
         """Nothing: what waits stays with this process."""
@@ -80,7 +81,7 @@ class Behind:
 
     def _is_there(self) -> bool:
         if self._thread is None:
-            thread = threading.Thread(target=_run, args=(self._queue, self._hurried), name="llm-calls", daemon=True)
+            thread = threading.Thread(target=self._todo.run, name="llm-calls", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # the interpreter is leaving
@@ -98,21 +99,49 @@ class Behind:
             Finalize(None, self.finish, exitpriority=200)  # before the ledger's writer, with 100
 
 
-def _run(queue: SimpleQueue[Work], hurried: threading.Event) -> None:
-    while True:
-        work: Work | None = queue.get()
-        hurried.wait(MOMENT_SECONDS)
-        hurried.clear()
-        while work is not None:
+class _Todo:
+    """What a thread and those who hand work over share."""
+
+    def __init__(self) -> None:
+        self.works: deque[Work] = deque()
+        self.hurry = threading.Event()
+        self._wanted = threading.Event()
+        self._sleeps = False
+
+    def add(self, work: Work) -> None:
+        """Put it down, and wake the thread only if it sleeps."""
+        self.works.append(work)
+        if self._sleeps:
+            self._wanted.set()
+
+    def do(self, count: int) -> None:
+        """Do the oldest so many, unless somebody else does."""
+        for _ in range(count):
+            try:
+                work = self.works.popleft()
+            except IndexError:
+                return
             work()
-            work = _next(queue)
 
+    def run(self) -> None:
+        """The thread."""
+        idle = due = 0
+        while True:
+            hurried = self.hurry.wait(MOMENT_SECONDS)
+            self.hurry.clear()
+            self.do(len(self.works) if hurried else due)
+            due = len(self.works)
+            idle = 0 if due else idle + 1
+            if idle > PATIENCE:
+                self._sleep()
+                idle = 0
 
-def _next(queue: SimpleQueue[Work]) -> Work | None:
-    try:
-        return queue.get_nowait()
-    except Empty:
-        return None
+    def _sleep(self) -> None:
+        self._wanted.clear()
+        self._sleeps = True
+        if not self.works:  # nobody who brings some from here on overlooks that this sleeps
+            self._wanted.wait()
+        self._sleeps = False
 
 
 behind: Final = Behind()

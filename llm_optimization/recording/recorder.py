@@ -112,7 +112,7 @@ class _Recorders:
         survives_forks(self)
 
     def at(self, url: str) -> CallRecorder:
-        place = (url, os.getcwd())  # noqa: PTH109 - this is asked at every call, and a Path takes 5 times as long
+        place = (url, os.getcwd() if _is_relative(url) else "")  # noqa: PTH109 - a Path takes 5 times as long
         recorder = self._recorders.get(place)
         if recorder is not None and not recorder.closed:
             return recorder
@@ -129,6 +129,10 @@ class _Recorders:
     def after_fork(self, *, child: bool) -> None:
         if child:
             self._lock = threading.Lock()
+
+
+def _is_relative(url: str) -> bool:
+    return url.startswith("sqlite") and ":////" not in url
 
 
 class Settings(Protocol):

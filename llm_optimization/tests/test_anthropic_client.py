@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import json
-import logging
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -24,11 +25,13 @@ from ledger.summary import savings
 from llm_ledger.simulator import RunningSimulator
 from llm_optimization import OptimizationConfig, optimize_client
 from llm_optimization.recording import recorder_for
+from scheduler.providers.anthropic import connection
 
 Json = dict[str, Any]
 
 MODEL = "claude-sonnet-5-5"
 SHORT = "How many?"
+ODD = {"type": "text", "text": "Ünïcode 😀 [\u2028] \\ \x7f"}
 LONG = "You are a careful tutor who answers in one short sentence. " * 400
 
 _names = count()
@@ -104,6 +107,11 @@ def story(simulator: RunningSimulator, _shared: anthropic.Anthropic) -> Iterator
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK does not wait between its attempts."""
     monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+
+def http_library() -> Any:
+    """`httpx2` or `httpx`: what the installed SDK takes clients of."""
+    return connection.http_library()
 
 
 # --- every way to create a message --------------------------------------------------------------------------------
@@ -216,40 +224,30 @@ def test_a_reply_lost_before_a_retry_is_told_as_cost_unknown(story: Story) -> No
     assert story.bill() == 2 * story.cost() > 0
 
 
-@pytest.mark.parametrize(
-    ("fault", "error", "ends"),
-    [
-        ({"kind": "status", "status": 429}, anthropic.RateLimitError, {"failed": 1}),
-        ({"kind": "status", "status": 400}, anthropic.BadRequestError, {"failed": 1}),
-        ({"kind": "status", "status": 500, "commit": True}, anthropic.APIError, {"failed": 1, "cost_unknown": 1}),
-        ({"kind": "drop_after"}, anthropic.APIConnectionError, {"failed": 1, "cost_unknown": 1}),
-        ({"kind": "truncate", "after_bytes": 100}, Exception, {"failed": 1, "cost_unknown": 1}),
-        ({"kind": "malformed", "body": "half"}, Exception, {"failed": 1, "cost_unknown": 1}),
-    ],
-    ids=lambda value: value.get("kind") if isinstance(value, dict) else None,
-)
 @pytest.mark.parametrize("ask", [create, create_stream])
-def test_an_attempt_that_fails(
-    story: Story, fault: Json, error: type[Exception], ends: Json, ask: Callable[..., Any]
-) -> None:
+@pytest.mark.parametrize(
+    ("fault", "ends"),
+    [
+        ({"kind": "status", "status": 429}, {"failed": 1}),
+        ({"kind": "status", "status": 400}, {"failed": 1}),
+        ({"kind": "status", "status": 500, "commit": True}, {"failed": 1, "cost_unknown": 1}),
+        ({"kind": "drop_after"}, {"failed": 1, "cost_unknown": 1}),
+        ({"kind": "truncate", "after_bytes": 100}, {"failed": 1, "cost_unknown": 1}),
+    ],
+    ids=lambda value: str(value.get("status", value.get("kind", ""))),
+)
+def test_an_attempt_that_fails(story: Story, ask: Callable[..., Any], fault: Json, ends: Json) -> None:
     story.simulator.fault(endpoint="messages", **fault)
-    # A truncated or malformed stream may read as one that has ended.
-    with _raises(error, unless=ask is create_stream):
+    with pytest.raises((anthropic.APIError, http_library().RemoteProtocolError)):
         ask(story.optimized(), **asked())
     assert story.ends() == {"total": 1, **ends}
     assert story.cost() == 0
 
 
-class _raises:
-    def __init__(self, error: type[Exception], *, unless: bool) -> None:
-        self._error, self._unless = error, unless
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        assert self._unless if kind is None else issubclass(kind, self._error)
-        return True
+def test_a_stream_that_ends_in_silence_may_cost_anything(story: Story) -> None:
+    story.simulator.fault(endpoint="messages", kind="malformed", body="half")
+    assert "message_stop" not in create_stream(story.optimized(), **asked())
+    assert story.ends() == {"total": 1, "failed": 1, "cost_unknown": 1}
 
 
 async def test_a_call_that_is_cancelled_may_cost_something(story: Story) -> None:
@@ -261,6 +259,43 @@ async def test_a_call_that_is_cancelled_may_cost_something(story: Story) -> None
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+    assert story.ends() == {"total": 1, "failed": 1, "cost_unknown": 1}
+
+
+@pytest.mark.parametrize("ask", [acreate, acreate_stream])
+@pytest.mark.parametrize(
+    ("fault", "ends"),
+    [
+        ({"kind": "status", "status": 529}, {"failed": 1, "cost_unknown": 1}),
+        ({"kind": "drop_after"}, {"failed": 1, "cost_unknown": 1}),
+        ({"kind": "truncate", "after_bytes": 100}, {"failed": 1, "cost_unknown": 1}),
+    ],
+    ids=lambda value: str(value.get("kind", "")),
+)
+async def test_an_attempt_that_fails_on_an_event_loop(
+    story: Story, ask: Callable[..., Any], fault: Json, ends: Json
+) -> None:
+    story.simulator.fault(endpoint="messages", **fault)
+    async with story.on_a_loop() as client:
+        with pytest.raises((anthropic.APIError, http_library().RemoteProtocolError)):
+            await ask(client, **asked())
+    assert story.ends() == {"total": 1, **ends}
+
+
+async def test_a_stream_whose_reader_is_cancelled_may_cost_anything(story: Story) -> None:
+    story.simulator.fault(endpoint="messages", kind="slow", piece_bytes=400, delay_seconds=30)
+    begun = asyncio.Event()
+
+    async def read(client: Any) -> None:
+        async for _ in await client.messages.create(stream=True, **asked()):
+            begun.set()
+
+    async with story.on_a_loop() as client:
+        reading = asyncio.create_task(read(client))
+        await begun.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
     assert story.ends() == {"total": 1, "failed": 1, "cost_unknown": 1}
 
 
@@ -294,19 +329,19 @@ def test_a_stream_that_is_left_after_its_last_news_costs_what_it_says(story: Sto
 # --- what goes over the wire --------------------------------------------------------------------------------------
 
 
-def http_library() -> Any:
-    """`httpx2` or `httpx`: what the installed SDK takes clients of."""
-    from scheduler.providers.anthropic.connection import http_library
-
-    return http_library()
-
-
 class Wire:
     """A provider in one function: keeps what was sent, and answers a small message unless `answer` is set."""
 
-    MESSAGE: Final = {"type": "message", "role": "assistant", "id": "msg_1", "model": MODEL, "stop_reason": "end_turn",
-               "stop_sequence": None, "content": [{"type": "text", "text": "7"}],
-               "usage": {"input_tokens": 10, "output_tokens": 5}}  # fmt: skip
+    MESSAGE: Final = {
+        "type": "message",
+        "role": "assistant",
+        "id": "msg_1",
+        "model": MODEL,
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "content": [{"type": "text", "text": "7"}],
+        "usage": {"input_tokens": 10, "output_tokens": 5},
+    }
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -321,12 +356,41 @@ class Wire:
     def bodies(self) -> list[Json]:
         return [json.loads(request.content) for request in self.sent]
 
-    def client(self, **options: Any) -> anthropic.Anthropic:
+    @classmethod
+    def refuse_markers(cls, request: Any) -> Any:
+        if b"cache_control" in request.content:
+            return _error(400, "messages.0.cache_control: not here")
+        return http_library().Response(200, json=cls.MESSAGE)
+
+    def http_client(self, **options: Any) -> Any:
         library = http_library()
-        http_client = library.Client(transport=library.MockTransport(self.handle))
+        return library.Client(transport=library.MockTransport(self.handle), **options)
+
+    def client(self, **options: Any) -> anthropic.Anthropic:
         return anthropic.Anthropic(
-            **{"api_key": "key", "base_url": "http://provider", "max_retries": 0, **options}, http_client=http_client
+            **{"api_key": "key", "base_url": "http://provider", "max_retries": 0, **options},
+            http_client=self.http_client(),
         )
+
+    def async_client(self) -> anthropic.AsyncAnthropic:
+        library = http_library()
+        http_client = library.AsyncClient(transport=library.MockTransport(self.handle))
+        return anthropic.AsyncAnthropic(api_key="key", http_client=http_client, max_retries=0)
+
+
+def _error(status: int, message: str) -> Any:
+    error = {"type": "invalid_request_error", "message": message}
+    return http_library().Response(status, json={"type": "error", "error": error})
+
+
+def _stream(*pieces: bytes, **headers: str) -> Any:
+    library = http_library()
+
+    class Pieces(library.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield from pieces
+
+    return library.Response(200, headers={"content-type": "text/event-stream", **headers}, stream=Pieces())
 
 
 @pytest.fixture
@@ -335,10 +399,10 @@ def wire() -> Wire:
 
 
 def test_what_is_not_marked_travels_byte_for_byte(story: Story, wire: Wire) -> None:
-    odd = asked("Ünïcode 😀 [\u2028]", model="claude-haiku-4-5", extra_body={"metadata": {"user_id": "x"}})
+    params = asked(model="claude-haiku-4-5", messages=[{"role": "user", "content": [ODD]}], extra_body={"n": 1.50})
     bare = wire.client(default_headers={"x-mine": "1"})
     for client in (bare, story.optimize(bare)):
-        client.messages.create(**odd)
+        client.messages.create(**params)
     expected, got = wire.sent
     assert got.content == expected.content
     assert sorted(got.headers.raw) == sorted(expected.headers.raw)
@@ -346,17 +410,15 @@ def test_what_is_not_marked_travels_byte_for_byte(story: Story, wire: Wire) -> N
 
 
 def test_what_is_marked_changes_by_its_markers_alone(story: Story, wire: Wire) -> None:
+    params = asked(system=[{"type": "text", "text": LONG}], messages=[{"role": "user", "content": [ODD]}])
     bare = wire.client()
     for client in (bare, story.optimize(bare, cache_ttl=3_600)):
-        client.messages.create(**asked("Ünïcode?", system=LONG, model="claude-opus-5"))
+        client.messages.create(**params)
     expected, got = wire.sent
-    marker = {"type": "ephemeral", "ttl": "1h"}
-    body = json.loads(got.content)
-    assert body["system"] == [{"type": "text", "text": LONG, "cache_control": marker}]
-    unmarked = json.dumps(body).replace(f', "cache_control": {json.dumps(marker)}', "")
-    assert {**json.loads(unmarked), "system": LONG, **asked("Ünïcode?", model="")} == {
-        **json.loads(expected.content), "model": ""
-    }  # fmt: skip
+    marked, plain = json.loads(got.content), json.loads(expected.content)
+    assert marked["system"][0].pop("cache_control") == {"type": "ephemeral", "ttl": "1h"}
+    marked["messages"][0]["content"][0].pop("cache_control", None)
+    assert json.dumps(marked) == json.dumps(plain)
     assert got.headers["content-length"] == str(len(got.content))
     assert {**got.headers, "content-length": ""} == {**expected.headers, "content-length": ""}
 
@@ -402,19 +464,10 @@ def _events() -> str:
 
 
 def _compressed(encoding: str, text: str) -> Any:
-    import gzip
-    import zlib
-
-    kind = "text/event-stream" if text.startswith("event") else "application/json"
     content = (gzip.compress if encoding == "gzip" else zlib.compress)(text.encode())
-    headers = {"content-type": kind, "content-encoding": encoding}
-    library = http_library()
-
-    class Pieces(library.SyncByteStream):
-        def __iter__(self) -> Iterator[bytes]:
-            yield from (content[begin : begin + 20] for begin in range(0, len(content), 20))
-
-    return library.Response(200, headers=headers, stream=Pieces())
+    kind = "text/event-stream" if text.startswith("event") else "application/json"
+    pieces = [content[begin : begin + 20] for begin in range(0, len(content), 20)]
+    return _stream(*pieces, **{"content-type": kind, "content-encoding": encoding})
 
 
 def test_events_are_passed_on_as_they_arrive(wire: Wire) -> None:
@@ -434,17 +487,50 @@ def test_events_are_passed_on_as_they_arrive(wire: Wire) -> None:
 
 
 def test_refused_markers_are_left_out_of_a_second_attempt(story: Story, wire: Wire) -> None:
-    refusal = {"type": "error", "error": {"type": "invalid_request_error", "message": "cache_control: not here"}}
-
-    def answer(request: Any) -> Any:
-        marked = b"cache_control" in request.content
-        return http_library().Response(400 if marked else 200, json=refusal if marked else wire.MESSAGE)
-
-    wire.answer = answer
+    wire.answer = Wire.refuse_markers
     client = story.optimize(wire.client(), recording="sync")
     assert client.messages.create(**asked(system=LONG)).content[0].text == "7"
     assert [type(body["system"]) for body in wire.bodies] == [list, str]
     assert story.statuses() == ["errored", "succeeded"]
+
+
+async def test_refused_markers_are_left_out_on_an_event_loop_as_well(story: Story, wire: Wire) -> None:
+    wire.answer = Wire.refuse_markers
+    async with story.optimize(wire.async_client(), recording="sync") as client:
+        assert (await client.messages.create(**asked(system=LONG))).content[0].text == "7"
+    assert story.statuses() == ["errored", "succeeded"]
+
+
+def test_another_refusal_of_a_marked_request_is_the_callers(story: Story, wire: Wire) -> None:
+    wire.answer = lambda request: _error(400, "max_tokens: too many")
+    with pytest.raises(anthropic.BadRequestError, match="too many"):
+        story.optimize(wire.client(), recording="sync").messages.create(**asked(system=LONG))
+    assert story.statuses() == ["errored"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_a_hook_has_read_is_recorded(story: Story, wire: Wire, stream: bool) -> None:
+    http_client = wire.http_client(event_hooks={"response": [lambda response: response.read()]})
+    client = story.optimize(anthropic.Anthropic(api_key="key", http_client=http_client), recording="sync")
+    client.messages.create(**asked(), stream=stream)
+    assert story.statuses() == ["succeeded"]
+
+
+async def test_an_answer_that_an_async_hook_has_read_is_recorded(story: Story, wire: Wire) -> None:
+    async with story.optimize(wire.async_client(), recording="sync") as client:
+        await client.messages.create(**asked())
+    assert story.statuses() == ["succeeded"]
+
+
+def test_a_stream_that_tells_an_error_may_cost_anything(story: Story, wire: Wire) -> None:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Later"}}
+    told = _events().split("event: message_delta")[0] + f"event: error\ndata: {json.dumps(error)}\n\n"
+    wire.answer = lambda request: _stream(told.encode())
+    client = story.optimize(wire.client(), recording="sync")
+    with pytest.raises(anthropic.APIStatusError, match="Later"):
+        create_stream(client, **asked())
+    assert story.statuses() == ["errored"]
+    assert story.ends() == {"total": 1, "failed": 1, "cost_unknown": 1}
 
 
 # --- sampling -----------------------------------------------------------------------------------------------------
@@ -495,8 +581,7 @@ def test_a_client_keeps_its_class_and_settings(wire: Wire) -> None:
     class Mine(anthropic.Anthropic):
         pass
 
-    library = http_library()
-    http_client = library.Client(transport=library.MockTransport(wire.handle))
+    http_client = wire.http_client()
     given = Mine(
         api_key="key", base_url="http://elsewhere/prefix", timeout=7.5, max_retries=5, http_client=http_client,
         default_headers={"x-mine": "1"}, default_query={"q": "2"},
@@ -574,13 +659,15 @@ def test_overrides_are_the_wish_but_for_an_explicit_no() -> None:
 
 
 def test_what_cannot_be_optimised_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    with anthropic.AnthropicFoundry(api_key="key", base_url="http://elsewhere") as foundry:
-        for client, name in ((foundry, "AnthropicFoundry"), (object(), "object"), (threading, "module")):
-            caplog.clear()
-            assert optimize_client(client) is client
-            assert f"{name} cannot be wrapped" in caplog.text
-    caplog.clear()
+    cloud = type("AnthropicElsewhere", (anthropic.Anthropic,), {"__module__": "anthropic.lib.elsewhere"})
+    vertex = anthropic.AnthropicVertex(region="here", project_id="mine", access_token="token")
+    for client in (cloud(api_key="key"), vertex, object(), threading):
+        caplog.clear()
+        assert optimize_client(client) is client
+        assert f"{type(client).__name__} cannot be wrapped" in caplog.text
+
+
+def test_settings_that_cannot_be_leave_the_client_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     with anthropic.Anthropic(api_key="key") as client:
         assert optimize_client(client, {"optimizationEnabled": True, "cacheTTL": "forever"}) is client
     assert "cacheTTL" in caplog.text

@@ -24,7 +24,7 @@ from ledger import Ledger
 from ledger.events import BatchPlanned, BatchPolled, RequestRecorded, RequestRetryScheduled
 from ledger.savings import Period
 from ledger.summary import savings
-from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
+from llm_ledger.simulator import RunningSimulator
 from llm_optimization.batch_client import AnthropicBatchClient
 from llm_optimization.capabilities import ProviderCapabilities
 from llm_optimization.exceptions import (
@@ -37,7 +37,7 @@ from llm_optimization.exceptions import (
     UnknownId,
     UnsupportedProvider,
 )
-from tests.support.batching import KEY, MODEL, NOW, events_of, hurry, params
+from tests.support.batching import KEY, MODEL, NOW, events_of, hurry, params, slow_provider
 
 ANTHROPIC = ProviderCapabilities.detect("anthropic")
 
@@ -54,13 +54,12 @@ def url(ledger_url: str, simulator: RunningSimulator, monkeypatch: pytest.Monkey
 
 @pytest.fixture(scope="module")
 def _slow() -> Iterator[RunningSimulator]:
-    with running(SimulatorConfig(batch_seconds=60, time_scale=0)) as simulator:
+    with slow_provider() as simulator:
         yield simulator
 
 
 @pytest.fixture
 def slow(_slow: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> RunningSimulator:
-    """A provider whose batches end when it is told that a minute is over."""
     _slow.reset()
     hurry(monkeypatch, _slow)
     return _slow
@@ -136,7 +135,7 @@ async def test_poll_status_completed(simulator: RunningSimulator) -> None:
 
 
 async def test_poll_status_failed(simulator: RunningSimulator) -> None:
-    """A batch that never comes to be is an error of the provider's; its requests stay, and go with the next attempt."""
+    """A batch that is refused is the provider's error; its requests stay, and go with the next attempt."""
     simulator.fault(endpoint="batches.create", kind="status", status=401, times=3)
     asked = client()
     key = await asked.submit_batch([params("a")])

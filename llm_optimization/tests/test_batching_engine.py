@@ -17,20 +17,20 @@ from ledger import Ledger
 from ledger.errors import (
     ChangedRequest,
     ConfigurationError,
+    DatabaseUnavailable,
     DatabaseUnusable,
     InvalidLine,
     InvalidRequest,
     ProviderError,
     UnknownId,
 )
-from ledger.events import BatchPolled, RequestRecorded
-from ledger.queries import batches
+from ledger.events import RequestRecorded
 from llm_ledger.simulator import RunningSimulator
 from llm_optimization.batching import Engine, Line, Names, account_settings, engine_for
-from llm_optimization.exceptions import BatchIncomplete
+from llm_optimization.batching.awaited import Wait
 from scheduler import Context, Loop, Policy, Worker, providers
 from scheduler.providers.anthropic import AnthropicSettings
-from tests.support.batching import KEY, NOW, events_of, hurry, params
+from tests.support.batching import KEY, NOW, events_of, hurry, params, slow_provider
 
 
 @pytest.fixture(autouse=True)
@@ -107,19 +107,59 @@ def test_another_process_may_do_the_work(url: str, engine: Engine, simulator: Ru
     assert simulator.log()["creates_seen"] == 1
 
 
-def test_batches_of_another_account_are_not_waited_for(
-    url: str, engine: Engine, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+def test_batches_of_another_account_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with slow_provider() as slow:
+        hurry(monkeypatch, slow)
+        some, ours_ = lines("a"), engine_for(None, NOW)
+        ours_.submit(some, key="k")
+        waiting = ours_.expect("k", ids(some))
+        until(lambda: slow.log()["creates_seen"] == 1)
+        waiting.cancel()
+        until(lambda: ours() == [])
+        another = engine_for(AnthropicSettings(api_key="sk-another", base_url=slow.base_url), NOW)
+        with pytest.raises(ProviderError, match="another account"):
+            another.work("k", ids(some))
+        slow.advance(61)
+        ours_.work("k", ids(some))
+
+
+def test_a_provider_that_does_not_answer_is_given_up_some_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_optimization.batching.watch.GIVE_UP_AFTER_SECONDS", 0.0)
+    some = lines("a")
+    engine = engine_for(AnthropicSettings(api_key=KEY, base_url="http://127.0.0.1:9", read_retries=0), NOW)
+    engine.submit(some, key="k")
+    with pytest.raises(ProviderError, match=r"gave up after 0 s: cannot reach http://127\.0\.0\.1:9"):
+        engine.work("k", ids(some), timeout=30)
+    assert engine.outcomes("k", ids(some))[some[0].custom_id].status == "pending"
+
+
+def test_a_step_that_breaks_is_told_to_who_waits(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise RuntimeError("a bug")
+
+    some = lines("a")
+    engine.submit(some, key="k")
+    monkeypatch.setattr("scheduler.worker.accumulate", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        engine.work("k", ids(some), timeout=30)
+
+
+def test_a_database_that_is_gone_for_a_moment_is_waited_for(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, simulator: RunningSimulator
 ) -> None:
     some = lines("a")
     engine.submit(some, key="k")
-    simulator.fault(endpoint="batches.retrieve", kind="stale", delay_seconds=3600, times=100)
-    with pytest.raises(BatchIncomplete):
-        engine.work("k", ids(some), timeout=1.0)
-    until(lambda: ours() == [])
-    simulator.clear_faults()
-    with pytest.raises(ProviderError, match="another account"):
-        engine_for(AnthropicSettings(api_key="sk-another", base_url=simulator.base_url), NOW).work("k", ids(some))
-    engine.work("k", ids(some))
+    troubles = [DatabaseUnavailable("out of room")]
+    look = Wait.look
+
+    def troubled(wait: Wait, ledger: Ledger) -> bool:
+        if troubles:
+            raise troubles.pop()
+        return look(wait, ledger)
+
+    monkeypatch.setattr(Wait, "look", troubled)
+    engine.work("k", ids(some), timeout=30)
+    assert simulator.bill()["requests"] == 1
 
 
 def test_who_waits_for_what_is_not_on_record_is_told(engine: Engine) -> None:
@@ -206,21 +246,22 @@ def test_the_account_is_the_models_and_what_it_lacks_the_environments(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_of_a_process_that_waits_can_use_it_as_well(
-    url: str, engine: Engine, simulator: RunningSimulator
-) -> None:
-    simulator.fault(endpoint="batches.retrieve", kind="stale", delay_seconds=3600, times=20)
-    some = lines("a", "b")
-    engine.submit(some, key="k")
-    waiting = engine.expect("k", ids(some)[:1])
-    until(lambda: bool(events_of(url, BatchPolled)))
-    if not (child := os.fork()):
-        try:
-            engine_for(None, NOW).work("k", ids(some), timeout=30)
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    waiting.result(30)
-    with Ledger.open(url) as ledger:
-        assert len(list(batches(ledger))) == 1
+def test_a_child_of_a_process_that_waits_can_use_it_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    with slow_provider() as slow:
+        hurry(monkeypatch, slow)
+        first, second, engine = lines("a"), lines("b"), engine_for(None, NOW)
+        engine.submit(first, key="k")
+        waiting = engine.expect("k", ids(first))
+        until(lambda: slow.log()["creates_seen"] == 1)
+        if not (child := os.fork()):
+            try:
+                engine_for(None, NOW).submit(second, key="k")
+                engine_for(None, NOW).work("k", ids(first + second), timeout=30)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        until(lambda: slow.log()["creates_seen"] == 2)
+        slow.advance(61)
+        assert os.waitpid(child, 0)[1] == 0
+        waiting.result(30)
+        assert slow.bill()["requests"] == 2

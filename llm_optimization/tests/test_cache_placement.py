@@ -133,6 +133,14 @@ def test_the_minimum_counts_the_whole_prefix() -> None:
     assert (short.markers, short.below_minimum) == (0, True)
 
 
+def test_what_the_provider_says_before_the_tools_counts_too() -> None:
+    params = prompt(user(text("x" * 3_150)))
+    assert [mark(params, minimum=minimum).markers for minimum in (902, 903)] == [1, 0]
+    tools = prompt(user(text("x" * 3_150)), tools=[TOOL])
+    least = 300 + 923
+    assert [mark(tools, minimum=minimum).markers for minimum in (least, least + 1)] == [1, 0]
+
+
 # Breakpoints that are there already
 
 
@@ -234,7 +242,8 @@ BLOCK = st.one_of(
     ),
     st.builds(lambda block, control: block | control, st.just(text("m")), CONTROL),
 )
-CONTENT = st.one_of(SPOKEN, st.lists(BLOCK, max_size=5), st.lists(BLOCK, min_size=20, max_size=50))
+RUN = st.builds(lambda block, count: [block] * count, BLOCK, st.integers(19, 45))
+CONTENT = st.one_of(SPOKEN, st.lists(BLOCK, max_size=5), RUN)
 MESSAGE = st.builds(
     lambda role, content: {"role": role, "content": content}, st.sampled_from(["user", "assistant"]), CONTENT
 )

@@ -301,3 +301,9 @@ def test_what_a_class_refuses_is_told_without_the_values() -> None:
         "api_key: Input should be a valid integer, unable to parse string as an integer"
     )
     assert refusal.value.__suppress_context__
+
+
+def test_without_googles_package_a_service_account_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.oauth2.service_account", None)
+    with pytest.raises(MissingIntegration, match=r"vertexAI needs google-auth; pip install 'llm-ledger\[vertexai\]'"):
+        build("vertexAI", CONFIGURATION | {"serviceAccountJson": "{}"}, "m-1")

@@ -13,8 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import tool
 
@@ -125,6 +123,9 @@ def ledger_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def account(server: StandIns) -> str:
     """The key of a service account of Google's, whose access tokens come from the stand-in."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -231,3 +232,12 @@ async def test_a_call_is_the_bare_models_and_recorded(
     assert {way: tokens(row) for way, row in zip(WAYS, answered, strict=True)} == {
         way: None if (provider, way) in USAGE_NOT_TOLD else used for way in WAYS
     }
+
+
+def test_sampling_reaches_anthropic_only_where_it_is_taken(server: StandIns) -> None:
+    for model, temperature, version in (("claude-sonnet-4-6", 0.2, "2023-06-01"), ("claude-opus-5", None, None)):
+        configuration = {"model": model, "apiKey": "k", "endpoint": server.url("anthropic"), "temperature": 0.2}
+        get_generator_model("anthropic", {"configuration": configuration}).invoke("Hi")
+        (heard,) = server.taken()
+        assert json.loads(heard.body).get("temperature") == temperature
+        assert version in (None, heard.headers["anthropic-version"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from llm_ledger.cli.app import app
 from llm_ledger.simulator import RunningSimulator
 from llm_optimization.exceptions import BatchIncomplete
 from llm_optimization.request_queue import QueuedResult, RequestQueue
-from tests.support.batching import KEY, MODEL, NOW, events_of, hurry, params
+from tests.support.batching import KEY, MODEL, NOW, events_of, hurry, params, slow_provider
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def url(ledger_url: str, simulator: RunningSimulator, monkeypatch: pytest.Monkey
 
 
 def queue(key: str = "nightly", **options: Any) -> RequestQueue:
-    return RequestQueue(key, config=NOW, **options)
+    return RequestQueue(key, config=replace(NOW, model=None), **options)
 
 
 def command(*arguments: str) -> str:
@@ -149,15 +150,18 @@ async def test_it_can_be_used_beside_an_event_loop(simulator: RunningSimulator) 
     assert simulator.log()["creates_seen"] == 1
 
 
-def test_who_waits_no_longer_is_told_what_is_missing(simulator: RunningSimulator) -> None:
-    simulator.fault(endpoint="batches.retrieve", kind="stale", delay_seconds=3600, times=1000)
-    asked = queue()
-    asked.submit([params("a")])
-    with pytest.raises(BatchIncomplete) as incomplete:
-        asked.run(timeout=0.2)
-    assert len(incomplete.value.outstanding) == 1
-    simulator.clear_faults()
-    asked.run(timeout=30)
+def test_who_waits_no_longer_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with slow_provider() as slow:
+        hurry(monkeypatch, slow)
+        asked = queue()
+        asked.submit([params("a")])
+        while not slow.log()["creates_seen"]:
+            with pytest.raises(BatchIncomplete) as incomplete:
+                asked.run(timeout=0.5)
+            assert len(incomplete.value.outstanding) == 1
+        slow.advance(61)
+        asked.run(timeout=30)
+        assert statuses(list(asked.collect())) == ["succeeded"]
 
 
 def test_an_empty_queue_is_done_at_once(simulator: RunningSimulator) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
 
 from ledger import Ledger
 from ledger.events import EventData
-from llm_ledger.simulator import RunningSimulator
+from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
 from llm_optimization.config import OptimizationConfig
 
-__all__ = ["KEY", "MODEL", "NOW", "events_of", "hurry", "params"]
+__all__ = ["KEY", "MODEL", "NOW", "events_of", "hurry", "params", "slow_provider"]
 
 Kind = TypeVar("Kind", bound=EventData)
 
@@ -30,6 +32,14 @@ def hurry(patch: pytest.MonkeyPatch, simulator: RunningSimulator) -> None:
     patch.setenv("ANTHROPIC_BASE_URL", simulator.base_url)
     patch.setenv("LLM_LEDGER_POLL_MIN_SECONDS", "0.02")
     patch.setenv("LLM_LEDGER_POLL_MAX_SECONDS", "0.2")
+    patch.setenv("LLM_LEDGER_BATCH_TIMEOUT_SECONDS", "0")
+
+
+@contextmanager
+def slow_provider() -> Iterator[RunningSimulator]:
+    """A provider whose batches end when it is told that a minute is over."""
+    with running(SimulatorConfig(batch_seconds=60, time_scale=0)) as simulator:
+        yield simulator
 
 
 def params(question: str, **more: Any) -> dict[str, Any]:

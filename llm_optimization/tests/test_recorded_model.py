@@ -1,0 +1,323 @@
+"""Every call leaves one record, however it ends, and nothing else changes: on real clients and on odd models."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import pytest
+from langchain_anthropic import ChatAnthropic
+from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableLambda
+
+from ledger.errors import DatabaseUnusable
+from llm_ledger.simulator import RunningSimulator
+from llm_optimization import OptimizationConfig, OptimizedLLMWrapper
+from llm_optimization.recorded_model import RecordedChatModel
+from tests.support.wrapped_calls import LONG, calls, claude, markers, sending
+
+ON = OptimizationConfig(optimization_enabled=True)
+USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+
+@pytest.fixture
+async def base(simulator: RunningSimulator) -> AsyncIterator[ChatAnthropic]:
+    simulator.reset()
+    async with claude(simulator) as model:
+        yield model
+
+
+# --- how calls end -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "error_type"),
+    [
+        ({"kind": "status", "status": 429}, 429, "rate_limit_error"),
+        ({"kind": "status", "status": 529}, 529, "call_uncertain"),
+        ({"kind": "status", "status": 500, "commit": True}, 500, "call_uncertain"),
+        ({"kind": "drop_after"}, None, "call_uncertain"),
+    ],
+)
+async def test_errors_are_the_providers_and_are_recorded(
+    base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str, fault: Any, status: int | None, error_type: str
+) -> None:
+    llm = RecordedChatModel(base, "anthropic", ON)
+    simulator.fault(endpoint="messages", times=2, **fault)
+    for ask in (lambda: llm.ainvoke("One?"), lambda: asyncio.to_thread(llm.invoke, "One?")):
+        with pytest.raises(anthropic.APIError) as raised:
+            await ask()
+        assert getattr(raised.value, "status_code", None) == status
+    assert [(row.status, row.error_type) for row in calls(ledger_url)] == [("errored", error_type)] * 2
+
+
+async def test_a_provider_that_is_not_there_bills_nothing(ledger_url: str) -> None:
+    llm = RecordedChatModel(
+        ChatAnthropic(model="claude-sonnet-4-6", api_key="k", base_url="http://127.0.0.1:9", max_retries=0),
+        "anthropic",
+        ON,
+    )
+    with pytest.raises(anthropic.APIConnectionError):
+        llm.invoke("One?")
+    (row,) = calls(ledger_url)
+    assert row.error_type == "connection_error"
+
+
+def test_what_fails_before_it_is_sent_is_no_call(base: ChatAnthropic, ledger_url: str) -> None:
+    llm = RecordedChatModel(base, "anthropic", ON)
+    with pytest.raises(TypeError):
+        llm.invoke("One?", no_such_argument=1)
+    llm.invoke("One?")
+    assert len(calls(ledger_url)) in (1, 2)
+
+
+async def test_a_call_given_up_may_have_been_billed(
+    base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str
+) -> None:
+    llm = RecordedChatModel(base, "anthropic", ON)
+    simulator.fault(endpoint="messages", kind="delay", delay_seconds=0.3)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(llm.ainvoke("One?"), 0.1)
+    (row,) = calls(ledger_url)
+    assert (row.error_type, row.error_message) == (
+        "call_uncertain",
+        "the call was given up before its answer: CancelledError",
+    )
+
+
+async def test_repeats_of_the_sdk_are_told(base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str) -> None:
+    async with claude(simulator, max_retries=1) as patient:
+        simulator.fault(endpoint="messages", kind="status", status=500, retry_after=0.001)
+        assert RecordedChatModel(patient, "anthropic", ON).invoke("One?").content
+    rows = calls(ledger_url)
+    assert rows[0].status == "succeeded"
+    if hasattr(
+        base._create({"model": base.model, "max_tokens": 1, "messages": [{"role": "user", "content": "One?"}]}),
+        "retries_taken",
+    ):  # before langchain-anthropic 1.7 nobody can tell
+        assert "repeated the call 1 times" in rows[1].error_message
+
+
+# --- streams -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_stream_that_is_left_may_have_been_billed(base: ChatAnthropic, ledger_url: str) -> None:
+    llm = RecordedChatModel(base, "anthropic", ON)
+    for _ in llm.stream("One?"):
+        break
+    gc.collect()
+    async for _ in llm.astream("One?"):
+        break
+    gc.collect()
+    await asyncio.sleep(0.01)
+    rows = calls(ledger_url)
+    assert [row.error_message for row in rows] == ["the stream was left before its end"] * 2
+
+
+async def test_a_stream_that_breaks_off_may_have_been_billed(
+    base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str
+) -> None:
+    llm = RecordedChatModel(base, "anthropic", ON)
+    simulator.fault(endpoint="messages", kind="truncate", after_bytes=700, length=True, times=2)
+    with pytest.raises(Exception, match=r".*"):
+        list(llm.stream("One?"))
+    with pytest.raises(Exception, match=r".*"):
+        [chunk async for chunk in llm.astream("One?")]
+    rows = calls(ledger_url)
+    assert [row.error_type for row in rows] == ["call_uncertain"] * 2
+    assert all("broke off" in row.error_message for row in rows)
+
+
+async def test_a_stream_tells_its_cost_without_being_asked_for_usage(base: ChatAnthropic, ledger_url: str) -> None:
+    llm = RecordedChatModel(base.model_copy(update={"stream_usage": False}), "anthropic", ON)
+    assert all(chunk.usage_metadata is None for chunk in llm.stream("One?"))
+    (row,) = calls(ledger_url)
+    ((role, *_),) = json.loads(row.usage)
+    assert (row.status, role) == ("succeeded", "result")
+
+
+def test_whoever_reads_a_stream_may_call_meanwhile(base: ChatAnthropic, ledger_url: str) -> None:
+    llm = RecordedChatModel(base, "anthropic", ON)
+    stream = llm.stream("One?")
+    next(stream)
+    llm.invoke("Two?")
+    list(stream)
+    assert [row.status for row in calls(ledger_url)] == ["succeeded"] * 2
+
+
+# --- labels --------------------------------------------------------------------------------------------------------
+
+
+async def test_calls_say_their_key_and_tags(base: ChatAnthropic, ledger_url: str) -> None:
+    settings = OptimizationConfig(optimization_enabled=True, tags={"app": "bot", "team": "core"})
+    llm = RecordedChatModel(base, "anthropic", settings)
+    config = {"metadata": {"llm_ledger_tags": {"team": "search"}, "llm_ledger_key": "nightly"}}
+    llm.invoke("One?", config)
+    await llm.ainvoke("One?", config)
+    list(llm.stream("One?", config))
+    assert [chunk async for chunk in llm.astream("One?", config)]
+    list(RunnableLambda(lambda question: list(llm.stream(question))).stream("One?", config))
+    llm.model_copy(update={"streaming": True}).invoke("One?", config)
+    await llm.model_copy(update={"streaming": True}).ainvoke("One?", config)
+    rows = calls(ledger_url)
+    assert [row.key for row in rows] == ["nightly"] * 7
+    assert [json.loads(row.tags) for row in rows] == [{"app": "bot", "team": "search"}] * 7
+    llm.invoke("One?")
+    last = calls(ledger_url)[-1]
+    assert (last.key, json.loads(last.tags)) == ("calls", {"app": "bot", "team": "core"})
+
+
+# --- what is not recorded, or cannot be ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizationEnabled": True, "recording": "off"}])
+def test_nothing_is_recorded_unless_it_is_wanted(base: ChatAnthropic, ledger_url: str, settings: Any) -> None:
+    llm = RecordedChatModel(base, "anthropic", settings)
+    with sending(base) as sent:
+        llm.invoke(LONG)
+        list(llm.stream(LONG))
+        base.invoke(LONG)
+        list(base.stream(LONG))
+    assert [request.content for request in sent[:2]] == [request.content for request in sent[2:]]
+    assert calls(ledger_url) == []
+
+
+async def test_recording_alone_leaves_the_prompt_as_it_is(base: ChatAnthropic, ledger_url: str) -> None:
+    settings = OptimizationConfig(optimization_enabled=True, caching_enabled=True, batching_enabled=True)
+    llm = RecordedChatModel(base, "anthropic", settings)
+    with sending(base) as sent:
+        await llm.ainvoke(LONG)
+        await base.ainvoke(LONG)
+    assert sent[0].content == sent[1].content
+    assert markers(sent[0].body) == 0
+    assert llm.batch_client is None
+    assert len(calls(ledger_url)) == 1
+
+
+async def test_a_sync_record_is_there_before_the_answer(base: ChatAnthropic, ledger_url: str) -> None:
+    llm = RecordedChatModel(base, "anthropic", OptimizationConfig(optimization_enabled=True, recording="sync"))
+    await llm.ainvoke("One?")
+    llm.invoke("One?")
+    from ledger import Ledger
+    from ledger.queries import count_requests
+
+    with Ledger.open(ledger_url) as ledger:
+        assert count_requests(ledger) == 2
+
+
+async def test_a_ledger_out_of_reach_keeps_no_answer(base: ChatAnthropic, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unusable(settings: Any) -> Any:
+        raise DatabaseUnusable("no such place")
+
+    monkeypatch.setattr("llm_optimization.recording.recorder.recorder_for", unusable)
+    llm = RecordedChatModel(base, "anthropic", ON)
+    assert llm.invoke("One?").content
+    assert (await llm.ainvoke("One?")).content
+    assert list(llm.stream("One?"))
+
+
+# --- models of all sorts -------------------------------------------------------------------------------------------
+
+
+def answer(text: str = "Yes.") -> ChatResult:
+    reply = AIMessage(
+        text, usage_metadata=USAGE, response_metadata={"model_name": "odd-1-2026", "finish_reason": "stop"}
+    )
+    return ChatResult(generations=[ChatGeneration(message=reply)])
+
+
+class Odd(BaseChatModel):
+    """The least that a chat model can be, and it takes no run manager."""
+
+    model: str = "odd-1"
+    config: str = "its own"
+
+    @property
+    def _llm_type(self) -> str:
+        return "odd"
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, **kwargs: Any) -> ChatResult:
+        assert not kwargs
+        return answer()
+
+
+class Streaming(Odd):
+    """One whose `_generate` is its stream, as LangChain has several."""
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, **kwargs: Any) -> ChatResult:
+        text = "".join(str(chunk.message.content) for chunk in self._stream(messages, stop, **kwargs))
+        return answer(text)
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        yield ChatGenerationChunk(message=AIMessageChunk("Yes"))
+        yield ChatGenerationChunk(message=AIMessageChunk(".", usage_metadata=USAGE))
+
+
+async def asked_every_way(llm: BaseChatModel) -> None:
+    assert llm.invoke("One?").content == "Yes."
+    assert (await llm.ainvoke("One?")).content == "Yes."
+    assert "".join(str(chunk.content) for chunk in llm.stream("One?")) == "Yes."
+    assert "".join([str(chunk.content) async for chunk in llm.astream("One?")]) == "Yes."
+    assert (await llm.abatch(["One?", "Two?"]))[1].content == "Yes."
+
+
+@pytest.mark.parametrize("kind", [Odd, Streaming])
+@pytest.mark.parametrize("wrapper", [RecordedChatModel, OptimizedLLMWrapper])
+async def test_any_chat_model_is_recorded_once(kind: type[Odd], wrapper: Any, ledger_url: str) -> None:
+    llm = wrapper(kind(), "ollama", ON)
+    await asked_every_way(llm)
+    rows = calls(ledger_url)
+    assert [(row.provider, row.model, row.status) for row in rows] == [("ollama", "odd-1", "succeeded")] * 6
+    assert all(json.loads(row.usage)[0][3:] for row in rows)
+    assert llm.config == "its own"
+    assert llm.provider == "ollama"
+    for name in ("_stream", "_astream", "_agenerate"):
+        assert (getattr(type(llm), name) is getattr(BaseChatModel, name)) == (
+            getattr(kind, name) is getattr(BaseChatModel, name)
+        )
+
+
+async def test_a_model_without_a_payload_gets_marked_messages(ledger_url: str) -> None:
+    seen: list[Any] = []
+
+    class Claude(Odd):
+        """Somebody else's Claude."""
+
+        def _generate(self, messages: list[BaseMessage], stop: Any = None, **kwargs: Any) -> ChatResult:
+            seen.extend(messages)
+            return answer()
+
+    settings = OptimizationConfig(optimization_enabled=True, caching_enabled=True)
+    llm = OptimizedLLMWrapper(Claude(model="claude-sonnet-4-6"), "anthropic", settings)
+    llm.invoke(LONG)
+    assert any(markers(message.content) for message in seen)
+    assert not any(markers(message.content) for message in LONG)
+
+
+async def test_a_record_lacks_a_cost_where_nobody_reports_usage(ledger_url: str) -> None:
+    llm = RecordedChatModel(GenericFakeChatModel(messages=iter(["Yes", "No"])), "ollama", ON)
+    assert llm.invoke("One?").content == "Yes"
+    assert "".join([str(chunk.content) async for chunk in llm.astream("Two?")]) == "No"
+    assert [(row.status, row.usage) for row in calls(ledger_url)] == [("succeeded", "[]")] * 2
+
+
+def test_what_a_model_raises_is_raised(tmp_path: Path, ledger_url: str) -> None:
+    class Broken(Odd):
+        """Raises before or after it was billed; who knows."""
+
+        def _generate(self, messages: list[BaseMessage], stop: Any = None, **kwargs: Any) -> ChatResult:
+            raise LookupError("choices")
+
+    with pytest.raises(LookupError, match="choices"):
+        RecordedChatModel(Broken(), "ollama", ON).invoke("One?")
+    (row,) = calls(ledger_url)
+    assert (row.error_type, row.error_message) == ("call_uncertain", "the answer was lost: LookupError")
