@@ -98,7 +98,7 @@ def by_hand(positions: Sequence[Position], places: Iterable[tuple[int, int]]) ->
 def by_rule(turns: Sequence[Turn], positions: Sequence[Position]) -> list[int]:
     """The positions that pay by the rule above, the worthiest first; one may come twice."""
     spans = _spans(turns, positions)
-    talk = [span for span in spans if span.voice not in _PREAMBLE]
+    talk = [span for span in spans if span.voice not in _PREAMBLE and turns[span.turn].blocks]
     if talk and _is_prefill(turns[talk[-1].turn]):
         talk.pop()
     first_user = next((span.end for span in talk if span.voice == "user"), None)

@@ -202,6 +202,8 @@ def test_a_marker_with_nothing_before_it_speaks_for_the_block_before() -> None:
     assert (marks(made), len(made["messages"])) == ({"messages.0.content.0": "5m"}, 2)
     made = mark(prompt(user(text("q")), system="[CACHE_BREAKPOINT]"), "manual").params
     assert made == prompt(user(text("q")))
+    made = mark(prompt(user(text("[CACHE_BREAKPOINT]")), user(text("q")))).params
+    assert made["messages"] == [user(text("q", cache_control=MARK))]
 
 
 def test_the_first_and_the_last_of_many_markers_count() -> None:
@@ -289,7 +291,7 @@ def spoken(params: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @given(PARAMS, MODES, TTLS, MINIMUMS)
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=3000)
 def test_marked_params_are_as_acceptable_as_the_given_ones(
     params: dict[str, Any], mode: Any, ttl: Ttl, minimum: int | None
 ) -> None:
@@ -307,14 +309,14 @@ def test_marked_params_are_as_acceptable_as_the_given_ones(
 
 
 @given(PARAMS, MODES, TTLS, MINIMUMS)
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=3000)
 def test_marking_twice_is_marking_once(params: dict[str, Any], mode: Any, ttl: Ttl, minimum: int | None) -> None:
     once = mark(params, mode, ttl, minimum).params
     assert mark(once, mode, ttl, minimum).params == once  # type: ignore[arg-type]
 
 
 @given(PARAMS, MODES, TTLS, MINIMUMS)
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=3000)
 def test_nothing_but_markers_is_added_or_lost(
     params: dict[str, Any], mode: Any, ttl: Ttl, minimum: int | None
 ) -> None:
@@ -331,7 +333,7 @@ def test_nothing_but_markers_is_added_or_lost(
     TTLS,
     MINIMUMS,
 )
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=3000)
 def test_placing_keeps_the_order_of_worth(
     blocks: list[tuple[bool, list[str]]], wanted: list[int], ttl: Ttl, minimum: int | None
 ) -> None:
