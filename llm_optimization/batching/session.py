@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ledger.errors import InvalidRequest
@@ -109,21 +110,37 @@ class BatchSession:
         self._submit(arrived)
 
     def _submit(self, arrived: list[_Arrival]) -> None:
-        waiting = {each.line.custom_id: each.future for each in arrived if each.future.set_running_or_notify_cancel()}
-        lines = [each.line for each in arrived if each.line.custom_id in waiting]
-        if not lines:
+        arrived = [each for each in arrived if not each.future.cancelled()]
+        waiting = {each.line.custom_id: each.future for each in arrived}
+        if not arrived:
             return
         try:
             self._engine.check()
-            refused = self._engine.submit_valid(lines, key=self.key, tags=self._tags)
+            refused = self._engine.submit_valid([each.line for each in arrived], key=self.key, tags=self._tags)
             _settle(waiting, refused)
             if waiting:
-                ended = self._engine.expect(self.key, list(waiting))
-                ended.add_done_callback(lambda ended: self._hand_over(ended, waiting))
+                self._expect(waiting)
         except Exception as error:
             _fail(waiting, error)
 
+    def _expect(self, waiting: dict[str, Future[Outcome]]) -> None:
+        """Work until they have ended, or nobody waits for any of them."""
+        ended = self._engine.expect(self.key, list(waiting))
+        patient = set(waiting)
+
+        def one_left(custom_id: str, future: Future[Outcome]) -> None:
+            if future.cancelled():
+                patient.discard(custom_id)
+                if not patient:
+                    ended.cancel()
+
+        for custom_id, future in list(waiting.items()):
+            future.add_done_callback(partial(one_left, custom_id))
+        ended.add_done_callback(lambda ended: self._hand_over(ended, waiting))
+
     def _hand_over(self, ended: Future[None], waiting: dict[str, Future[Outcome]]) -> None:
+        if ended.cancelled():
+            return
         try:
             ended.result()
             _settle(waiting, self._engine.outcomes(self.key, list(waiting)))
@@ -133,9 +150,12 @@ class BatchSession:
 
 def _settle(waiting: dict[str, Future[Outcome]], outcomes: Mapping[str, Outcome]) -> None:
     for custom_id, outcome in outcomes.items():
-        waiting.pop(custom_id).set_result(outcome)
+        future = waiting.pop(custom_id)
+        if future.set_running_or_notify_cancel():
+            future.set_result(outcome)
 
 
 def _fail(waiting: dict[str, Future[Outcome]], error: BaseException) -> None:
     for future in waiting.values():
-        future.set_exception(error)
+        if future.set_running_or_notify_cancel():
+            future.set_exception(error)

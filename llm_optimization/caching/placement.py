@@ -76,7 +76,8 @@ def place(
     new = [index for index in dict.fromkeys(wanted) if index not in taken]
     long_enough = [index for index in new if minimum is None or positions[index].tokens >= minimum]
     free = max(0, MOST_BREAKPOINTS - len(present))
-    marks = tuple((index, _lifetime(index, present, ttl)) for index in sorted(long_enough[:free]))
+    chosen = sorted(long_enough[:free])
+    marks = tuple((index, _lifetime(index, present, ttl) if present else ttl) for index in chosen)
     return Placement(marks, below_minimum=bool(new) and not long_enough and not present)
 
 

@@ -46,7 +46,7 @@ def call_events(note: Note, request_id: UUID) -> list[NewEvent]:
     call = note.call
     prompt = prompt_of(call.provider, note.body, is_params=call.params is not None)
     happened = storable.instant(call.finished_at)
-    said = [_recorded(call, prompt, request_id), *_outcome(note, prompt)]
+    said = [_recorded(call, note.tags, prompt, request_id), *_outcome(note, prompt)]
     stream = request_stream(str(request_id))
     return [
         NewEvent(stream, version, data, derive(request_id, data.TYPE), happened, request_id)
@@ -54,7 +54,7 @@ def call_events(note: Note, request_id: UUID) -> list[NewEvent]:
     ]
 
 
-def _recorded(call: FinishedCall, prompt: Prompt, request_id: UUID) -> RequestRecorded:
+def _recorded(call: FinishedCall, tags: dict[str, str], prompt: Prompt, request_id: UUID) -> RequestRecorded:
     facts = prompt.facts
     return RequestRecorded(
         key=storable.name(call.key, default=DEFAULT_KEY),
@@ -69,7 +69,7 @@ def _recorded(call: FinishedCall, prompt: Prompt, request_id: UUID) -> RequestRe
         max_tokens=storable.count(facts.max_tokens),
         estimated_input_tokens=facts.estimated_input_tokens,
         betas=tuple(storable.name(beta) for beta in facts.betas),
-        tags=storable.tags(call.tags),
+        tags=storable.tags(tags),
         markers=facts.markers,
         prefix=facts.prefix,
     )

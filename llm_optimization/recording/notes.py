@@ -7,6 +7,7 @@ the note, on another thread.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -20,9 +21,13 @@ _MESSAGE_FIELDS: Final = ("type", "content", "name", "tool_calls", "tool_call_id
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A call whose params (or messages) and usage are JSON. `body` is empty where neither can be spelt."""
+    """A call, and as JSON its params (`body`; its messages, where it has none) and usage, which may change by now.
+
+    The body is empty where there is neither, or none that can be spelt.
+    """
 
     call: FinishedCall
+    tags: dict[str, str]
     body: bytes
     usage: bytes | None
 
@@ -31,17 +36,9 @@ def note(call: FinishedCall) -> Note:
     """What has to be known of the call, and is nobody's to change. Raises nothing."""
     prompt = call.params if call.params is not None else call.messages
     told = call.outcome.usage if isinstance(call.outcome, Answered) else None
-    kept = FinishedCall(
-        provider=call.provider,
-        model=call.model,
-        outcome=call.outcome,
-        finished_at=call.finished_at,
-        params={} if call.params is not None else None,
-        api_version=call.api_version,
-        tags=dict(call.tags) if call.tags else {},
-        key=call.key,
-    )
-    return Note(kept, _spelt(prompt) if prompt is not None else b"", _spelt(told) if told is not None else None)
+    body = _spelt(prompt) if prompt is not None else b""
+    tags = call.tags
+    return Note(call, tags, body, _spelt(told) if told is not None else None)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from ledger.errors import ConfigurationError, InputError
 from ledger.events import RequestRecorded
 from llm_ledger.simulator import RunningSimulator
 from llm_optimization.batching import BatchSession, Engine, Outcome, engine_for
-from tests.support.batching import MODEL, NOW, events_of, hurry, params
+from tests.support.batching import MODEL, NOW, events_of, hurry, params, slow_provider
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +120,21 @@ def test_it_serves_threads_as_well(engine: Engine, simulator: RunningSimulator) 
         thread.join()
     assert [outcome.status for outcome in found] == ["succeeded"] * 2
     assert simulator.log()["creates_seen"] == 1
+
+
+async def test_nobody_works_for_callers_who_have_all_left(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with slow_provider() as slow:
+        hurry(monkeypatch, slow)
+        session = BatchSession(engine_for(None, NOW), 2, key="k")
+        waiting = [asyncio.ensure_future(session.put(params(question))) for question in "ab"]
+        async with asyncio.timeout(30):
+            while not slow.log()["creates_seen"]:
+                await asyncio.sleep(0.02)
+            for each in waiting:
+                each.cancel()
+            while any(thread.name.startswith("llm-ledger") for thread in threading.enumerate()):
+                await asyncio.sleep(0.02)
+        slow.advance(61)
+        again = BatchSession(engine_for(None, NOW), 1, key="k")
+        assert (await again.put(params("b"))).status == "succeeded"
+        assert slow.log()["creates_seen"] == 1

@@ -291,7 +291,7 @@ def spoken(params: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @given(PARAMS, MODES, TTLS, MINIMUMS)
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=80)
 def test_marked_params_are_as_acceptable_as_the_given_ones(
     params: dict[str, Any], mode: Any, ttl: Ttl, minimum: int | None
 ) -> None:
@@ -309,14 +309,14 @@ def test_marked_params_are_as_acceptable_as_the_given_ones(
 
 
 @given(PARAMS, MODES, TTLS, MINIMUMS)
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=80)
 def test_marking_twice_is_marking_once(params: dict[str, Any], mode: Any, ttl: Ttl, minimum: int | None) -> None:
     once = mark(params, mode, ttl, minimum).params
     assert mark(once, mode, ttl, minimum).params == once  # type: ignore[arg-type]
 
 
 @given(PARAMS, MODES, TTLS, MINIMUMS)
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=80)
 def test_nothing_but_markers_is_added_or_lost(
     params: dict[str, Any], mode: Any, ttl: Ttl, minimum: int | None
 ) -> None:
@@ -333,7 +333,7 @@ def test_nothing_but_markers_is_added_or_lost(
     TTLS,
     MINIMUMS,
 )
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=80)
 def test_placing_keeps_the_order_of_worth(
     blocks: list[tuple[bool, list[str]]], wanted: list[int], ttl: Ttl, minimum: int | None
 ) -> None:

@@ -22,6 +22,8 @@ from ledger import Ledger, shared_writer
 from ledger.savings import Period
 from ledger.summary import savings
 from llm_ledger.simulator import RunningSimulator
+from llm_optimization import OptimizationConfig
+from llm_optimization.recording import recorder_for
 from tests.support.standard_suites import IntegrationSetup, wrapping_class
 
 # One loop for all of them: LangChain keeps one async HTTP client, whose connections belong to a loop.
@@ -38,6 +40,7 @@ def _billed(simulator: RunningSimulator, _elsewhere: None) -> Iterator[None]:
         # The suite fetches its pictures and documents; what is in them matters to nobody here.
         patch.setattr(httpx, "get", lambda url, **_: SimpleNamespace(content=url.encode()))
         yield
+    assert recorder_for(OptimizationConfig()).flush(10)
     shared_writer().close()
     with Ledger.open() as ledger:
         recorded = savings(ledger, Period())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -90,7 +90,7 @@ class Call:
         self.optimization: Optimization = model.optimization
         self.messages = messages
         self.repeats = False
-        self._headers = getattr(model, "default_headers", None)
+        self._headers = model.__dict__.get("default_headers")
         self._labels = labels
         self._model = model_name(model, options)
         self._sees_payload = sees_payload
@@ -114,9 +114,15 @@ class Call:
         self._params, self._markers, self._api_version = made.payload, made.markers, made.api_version
         return made.payload
 
-    def sending(self) -> None:
-        """From now on it may be billed."""
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """From here on it may be billed, unless the SDK finds nothing that it could send."""
         self._sent = True
+        try:
+            yield
+        except TypeError:  # what it says of arguments it does not know, and of a missing credential
+            self._sent = False
+            raise
 
     def repeated(self, times: int) -> None:
         """The SDK sent the request `times` times before the one that was answered."""

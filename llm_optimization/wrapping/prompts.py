@@ -83,7 +83,8 @@ def model_name(model: Any, options: Mapping[str, Any]) -> str:
     """The name of the model that is asked: what the call says, else what the chat model has."""
     if isinstance(named := options.get("model"), str):
         return named
+    fields = model.__dict__  # a field that is not there costs ten times as much to ask for as an attribute
     for name in _NAMES:
-        if isinstance(named := getattr(model, name, None), str) and named:
+        if isinstance(named := fields.get(name), str) and named:
             return named
     return ""

@@ -32,17 +32,19 @@ class AnthropicTaps:
 
     def _create(self, payload: dict[str, Any]) -> Any:
         call = call_of(self)
-        if call is not None:
-            call.sending()
-        response = super()._create(payload)  # type: ignore[misc]
-        return response if call is None else self._opened(call, payload, response, _overheard)
+        if call is None:
+            return super()._create(payload)  # type: ignore[misc]
+        with call.sending():
+            response = super()._create(payload)  # type: ignore[misc]
+        return self._opened(call, payload, response, _overheard)
 
     async def _acreate(self, payload: dict[str, Any]) -> Any:
         call = call_of(self)
-        if call is not None:
-            call.sending()
-        response = await super()._acreate(payload)  # type: ignore[misc]
-        return response if call is None else self._opened(call, payload, response, _aoverheard)
+        if call is None:
+            return await super()._acreate(payload)  # type: ignore[misc]
+        with call.sending():
+            response = await super()._acreate(payload)  # type: ignore[misc]
+        return self._opened(call, payload, response, _aoverheard)
 
     def _format_output(self, data: Any, **kwargs: Any) -> Any:
         call = call_of(self)
