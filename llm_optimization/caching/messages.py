@@ -137,13 +137,14 @@ def _is_result(block: object) -> bool:
 
 
 def _calls_beside(message: object, blocks: Sequence[Any]) -> list[dict[str, Any]]:
-    """The tool calls that are not among the content's blocks, as the blocks that will be made of them."""
-    calls = message.tool_calls if isinstance(message, AIMessage) else ()
-    told = {block.get("id") for block in blocks if isinstance(block, Mapping) and block.get("type") == "tool_use"}
+    """The tool calls that are not among the content's blocks, as the blocks that will be made of them, about."""
+    fields = message if isinstance(message, Mapping) else vars(message) if isinstance(message, AIMessage) else {}
+    calls = fields.get("tool_calls")
+    told = {block.get("id") for block in blocks if isinstance(block, dict) and block.get("type") == "tool_use"}
     return [
-        {"type": "tool_use", "id": call["id"], "name": call["name"], "input": call["args"]}
-        for call in calls
-        if call["id"] not in told
+        {**call, "type": "tool_use"}
+        for call in (calls if isinstance(calls, list) else ())
+        if isinstance(call, dict) and call.get("id") not in told
     ]
 
 

@@ -99,7 +99,7 @@ def by_hand(positions: Sequence[Position], places: Iterable[tuple[int, int]]) ->
 def by_rule(turns: Sequence[Turn], positions: Sequence[Position]) -> list[int]:
     """The positions that pay by the rule above, the worthiest first; one may come twice."""
     spans = _spans(turns, positions)
-    talk = [span for span in spans if span.voice not in _PREAMBLE and turns[span.turn].blocks]
+    talk = [span for span in spans if span.voice == "assistant" or _is_said(turns[span.turn])]
     if talk and _is_prefill(turns[talk[-1].turn]):
         talk.pop()
     first_user = next((span.end for span in talk if span.voice == "user"), None)
@@ -141,6 +141,11 @@ def _preamble(spans: Sequence[_Span]) -> int | None:
     """The end of the system prompt, or of the tools where there is none to mark."""
     ends = {span.voice: span.end for span in spans if span.end is not None and span.voice in _PREAMBLE}
     return ends.get("system", ends.get("tools"))
+
+
+def _is_said(turn: Turn) -> bool:
+    """Whether a turn stays in the talk: one that held nothing but a marker by hand is left out of the prompt."""
+    return turn.voice not in _PREAMBLE and bool(turn.blocks)
 
 
 def _is_prefill(turn: Turn) -> bool:

@@ -37,7 +37,7 @@ def note(call: FinishedCall) -> Note:
     prompt = call.params if call.params is not None else call.messages
     told = call.outcome.usage if isinstance(call.outcome, Answered) else None
     body = _spelt(prompt) if prompt is not None else b""
-    tags = call.tags
+    tags = dict(call.tags) if isinstance(call.tags, Mapping) else {}
     return Note(call, tags, body, _spelt(told) if told is not None else None)
 
 

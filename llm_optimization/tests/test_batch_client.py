@@ -7,9 +7,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -22,6 +24,7 @@ from langchain_core.runnables import RunnableLambda
 
 from ledger import Ledger
 from ledger.events import BatchPlanned, BatchPolled, RequestRecorded, RequestRetryScheduled
+from ledger.purge import purge
 from ledger.savings import Period
 from ledger.summary import savings
 from llm_ledger.simulator import RunningSimulator
@@ -31,6 +34,7 @@ from llm_optimization.exceptions import (
     BatchIncomplete,
     BatchItemFailed,
     ConfigurationError,
+    MissingIntegration,
     NotWrappable,
     ProviderRefused,
     SubmissionHeld,
@@ -324,6 +328,24 @@ async def test_messages_need_a_model_and_params_need_none() -> None:
         await nameless.process_batch(["a"])
     (answer,) = await nameless.process_batch([params("a")])
     assert answer["type"] == "message"
+
+
+async def test_without_langchain_params_still_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain_anthropic", None)
+    with pytest.raises(MissingIntegration, match="langchain-anthropic"):
+        await client().process_batch(["a"])
+    (answer,) = await client().process_batch([params("a")])
+    assert answer["type"] == "message"
+
+
+async def test_an_answer_that_is_not_kept_any_more_is_told(url: str) -> None:
+    await client().process_batch([params("a")], key="k")
+    while any(thread.name.startswith("llm-ledger") for thread in threading.enumerate()):
+        await asyncio.sleep(0.02)  # the last step is under way
+    with Ledger.open(url) as ledger:
+        purge(ledger.database, ledger.clock.now() + timedelta(days=1))
+    (gone,) = await client().get_results("k")
+    assert "not kept in the ledger any more" in gone.message
 
 
 async def test_the_key_and_address_are_those_of_the_model(

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from langchain_anthropic import ChatAnthropic
+from pydantic import BaseModel
 
 from ledger import Ledger
 from ledger.errors import (
@@ -232,6 +234,16 @@ def test_ids_follow_from_what_is_asked_and_from_nothing_else() -> None:
         assert Names().line(same).custom_id == first.custom_id
     other_kind = params("a") | {"metadata": {"cache_control": "ephemeral"}}
     assert len({Names().line(one).custom_id for one in (params("b"), params("a", system="x"), other_kind)}) == 3
+
+
+def test_what_the_sdk_takes_besides_plain_data_is_taken() -> None:
+    class Schema(BaseModel):
+        kind: str = "object"
+        left_out: int = 0
+
+    plain = params("a", tools=[{"kind": "object"}], metadata={"user_id": "x"})
+    rich = params("a", tools=(Schema(kind="object"),), metadata=MappingProxyType({"user_id": "x"}))
+    assert Names().line(rich) == Names().line(plain)
 
 
 def test_the_account_is_the_models_and_what_it_lacks_the_environments(

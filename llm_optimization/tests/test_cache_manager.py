@@ -170,7 +170,7 @@ def test_a_tool_result_is_marked_as_a_block_that_every_release_sends_on() -> Non
     assert all(now is then for now, then in zip(again, made, strict=True))
     dicts = [
         {"role": "user", "content": "look"},
-        {"role": "assistant", "content": None, "tool_calls": []},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "t1", "content": [block("found")]},
     ]
     last = manager().add_cache_markers(dicts)[-1]["content"]

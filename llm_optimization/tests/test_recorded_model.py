@@ -138,6 +138,16 @@ async def test_a_stream_that_breaks_off_may_have_been_billed(
     assert all("broke off" in row.error_message for row in rows)
 
 
+async def test_a_stream_cut_where_nobody_notices_may_have_been_billed(
+    base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str
+) -> None:
+    llm = RecordedChatModel(base, "anthropic", ON)
+    simulator.fault(endpoint="messages", kind="truncate", after_bytes=700, silent=True)
+    assert list(llm.stream("One?"))
+    (row,) = calls(ledger_url)
+    assert (row.error_type, row.usage) == ("call_uncertain", "[]")
+
+
 async def test_a_stream_tells_its_cost_without_being_asked_for_usage(base: ChatAnthropic, ledger_url: str) -> None:
     llm = RecordedChatModel(base.model_copy(update={"stream_usage": False}), "anthropic", ON)
     assert all(chunk.usage_metadata is None for chunk in llm.stream("One?"))
@@ -175,6 +185,26 @@ async def test_calls_say_their_key_and_tags(base: ChatAnthropic, ledger_url: str
     llm.invoke("One?")
     last = calls(ledger_url)[-1]
     assert (last.key, json.loads(last.tags)) == ("calls", {"app": "bot", "team": "core"})
+
+
+async def test_calls_at_the_same_time_are_kept_apart(base: ChatAnthropic, ledger_url: str) -> None:
+    llm = RecordedChatModel(base, "anthropic", ON)
+
+    async def ask(number: int) -> None:
+        config = {"metadata": {"llm_ledger_tags": {"number": str(number)}}}
+        if number % 2:
+            await llm.ainvoke("x" * number, config)
+        else:
+            assert [chunk async for chunk in llm.astream("x" * number, config)]
+
+    await asyncio.gather(*map(ask, range(1, 13)))
+    rows = calls(ledger_url)
+    assert sorted((int(json.loads(row.tags)["number"]), row.status) for row in rows) == [
+        (number, "succeeded") for number in range(1, 13)
+    ]
+    by_size = sorted(rows, key=lambda row: (int(json.loads(row.tags)["number"]) % 2, row.size))
+    numbers = [int(json.loads(row.tags)["number"]) for row in by_size]
+    assert numbers == [*range(2, 13, 2), *range(1, 13, 2)]  # each with its own prompt
 
 
 # --- what is not recorded, or cannot be ----------------------------------------------------------------------------
@@ -287,6 +317,35 @@ async def test_any_chat_model_is_recorded_once(kind: type[Odd], wrapper: Any, le
         assert (getattr(type(llm), name) is getattr(BaseChatModel, name)) == (
             getattr(kind, name) is getattr(BaseChatModel, name)
         )
+
+
+class Native(Streaming):
+    """One that makes LangChain's protocol events itself; its stream says the same."""
+
+    def _stream_chat_model_events(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        raise AssertionError("not recorded that way")
+
+
+async def test_protocol_events_are_recorded(ledger_url: str) -> None:
+    llm = RecordedChatModel(Native(), "ollama", ON)
+    if hasattr(BaseChatModel, "stream_events"):  # since langchain-core 1.4
+        assert "".join(str(text) for text in llm.stream_events("One?", version="v3").text) == "Yes."
+    else:
+        llm.invoke("One?")
+    assert [row.status for row in calls(ledger_url)] == ["succeeded"]
+
+
+def test_a_stream_that_does_not_begin_is_recorded(ledger_url: str) -> None:
+    class Eager(Odd):
+        """Its `_stream` is no generator."""
+
+        def _stream(self, messages: list[BaseMessage], stop: Any = None, **kwargs: Any) -> Any:
+            raise LookupError("no stream")
+
+    with pytest.raises(LookupError, match="no stream"):
+        list(RecordedChatModel(Eager(), "ollama", ON).stream("One?"))
+    (row,) = calls(ledger_url)
+    assert row.error_message == "the answer was lost: LookupError"
 
 
 async def test_a_model_without_a_payload_gets_marked_messages(ledger_url: str) -> None:

@@ -1,85 +1,84 @@
-"""Calls recorded from the plain client cost what the provider's own bill says, to the last digit."""
+"""Calls of a wrapped model cost what the provider's own bill says, to the last digit, however they were made."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
-import anthropic
 import pytest
+from langchain_anthropic import ChatAnthropic
+from langchain_core.messages import HumanMessage, SystemMessage
 
 from ledger import Ledger
 from ledger.savings import Period
 from ledger.summary import savings
 from llm_ledger.simulator import RunningSimulator
 from llm_optimization.config import OptimizationConfig
-from llm_optimization.recording import Answered, CallRecorder, FinishedCall, recorder_for
+from llm_optimization.recording import recorder_for
+from llm_optimization.wrapper import OptimizedLLMWrapper
 
-MODEL = "claude-sonnet-5-5"
+TIMEOUTS = count(30.0)
 LONG = "You are a careful tutor who answers in one short sentence. " * 400
 
 
-def asked(question: str, *ttls: str) -> dict[str, Any]:
-    """Params whose system prompt has a breakpoint of each lifetime."""
-    system = [
+def asked(question: str, *ttls: str) -> list[Any]:
+    """A prompt whose instructions have a breakpoint of each lifetime, set by hand."""
+    if not ttls:
+        return [SystemMessage(LONG), HumanMessage(question)]
+    blocks = [
         {"type": "text", "text": f"{ttl} {LONG}", "cache_control": {"type": "ephemeral", "ttl": ttl}} for ttl in ttls
     ]
-    messages = [{"role": "user", "content": question}]
-    return {"model": MODEL, "max_tokens": 50, "messages": messages, **({"system": system} if system else {})}
+    return [SystemMessage(blocks), HumanMessage(question)]
 
 
-def plainly(url: str, params: dict[str, Any]) -> anthropic.types.Message:
-    with anthropic.Anthropic(api_key="key", base_url=url, max_retries=0) as client:
-        return client.messages.create(**params)
+def invoking(model: Any, prompts: list[Any]) -> None:
+    for prompt in prompts:
+        model.invoke(prompt)
 
 
-def streaming(url: str, params: dict[str, Any]) -> anthropic.types.Message:
-    with (
-        anthropic.Anthropic(api_key="key", base_url=url, max_retries=0) as client,
-        client.messages.stream(**params) as stream,
-    ):
-        return stream.get_final_message()
+def streaming(model: Any, prompts: list[Any]) -> None:
+    for prompt in prompts:
+        list(model.stream(prompt))
 
 
-def on_a_loop(url: str, params: dict[str, Any]) -> anthropic.types.Message:
-    async def call() -> anthropic.types.Message:
-        async with anthropic.AsyncAnthropic(api_key="key", base_url=url, max_retries=0) as client:
-            return await client.messages.create(**params)
+def on_a_loop(model: Any, prompts: list[Any]) -> None:
+    async def call() -> None:
+        for prompt in prompts:
+            await model.ainvoke(prompt)
 
-    return asyncio.run(call())
-
-
-@pytest.fixture
-def recorder(ledger_url: str) -> CallRecorder:
-    return recorder_for(OptimizationConfig(database_url=ledger_url))
+    asyncio.run(call())
 
 
-@pytest.mark.parametrize("ask", [plainly, streaming, on_a_loop])
+def streaming_on_a_loop(model: Any, prompts: list[Any]) -> None:
+    async def read() -> None:
+        for prompt in prompts:
+            async for _ in model.astream(prompt):
+                pass
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize("recording", ["behind", "sync"])
+@pytest.mark.parametrize("ask", [invoking, streaming, on_a_loop, streaming_on_a_loop])
 def test_costs_equal_the_bill(
-    simulator: RunningSimulator,
-    recorder: CallRecorder,
-    ledger_url: str,
-    ask: Callable[[str, dict[str, Any]], anthropic.types.Message],
+    simulator: RunningSimulator, ledger_url: str, ask: Callable[[Any, list[Any]], None], recording: Any
 ) -> None:
-    before = Decimal(simulator.bill()["total"])
-    for params in (asked("One?"), asked("Two?", "1h", "5m"), asked("Three?", "1h", "5m"), asked("Four?", "5m")):
-        message = ask(simulator.base_url, params)
-        usage = message.usage.to_dict(mode="json")
-        recorder.record(
-            FinishedCall(
-                provider="anthropic",
-                model=MODEL,
-                params=params,
-                outcome=Answered(message.model, message.id, message.stop_reason, usage),
-                finished_at=datetime.now(UTC),
-            )
-        )
-    assert recorder.flush(10)
+    key = f"{ask.__name__}-{recording}"
+    config = OptimizationConfig(optimization_enabled=True, caching_enabled=True, recording=recording)
+    # Models with the same timeout share connections, which belong to one event loop.
+    base = ChatAnthropic(
+        model="claude-sonnet-5-5", api_key=key, base_url=simulator.base_url, max_tokens=50, timeout=next(TIMEOUTS)
+    )
+    model = OptimizedLLMWrapper(base, "anthropic", config)
+    ask(model, [asked("One?"), asked("Two?"), asked("Three?", "1h", "5m"), asked("Four?", "1h"), "Hello?"])
+    if recording == "behind":
+        assert recorder_for(config).flush(10)
     with Ledger.open(ledger_url) as ledger:
         report = savings(ledger, Period())
-    assert Decimal(report["cost"]["actual"]) == Decimal(simulator.bill()["total"]) - before > 0
-    assert report["tokens"]["cache_read"] > 0
-    assert report["requests"]["succeeded"] == 4
+    bill = simulator.bill()["accounts"][simulator.account(key)]
+    assert Decimal(report["cost"]["actual"]) == Decimal(bill["total"]) > 0
+    assert min(report["tokens"][name] for name in ("cache_read", "cache_write_5m", "cache_write_1h")) > 0
+    assert report["requests"]["succeeded"] == 5

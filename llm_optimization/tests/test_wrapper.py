@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import json
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,10 +15,11 @@ import anthropic
 import pytest
 from langchain_anthropic import ChatAnthropic
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import ConfigurableField
+from langchain_core.runnables import ConfigurableField, RunnableLambda
 from pydantic import BaseModel, SecretStr
 
 from ledger import Ledger
@@ -133,6 +135,21 @@ async def test_fallback_on_cache_error(base: ChatAnthropic, monkeypatch: pytest.
         assert (await llm.ainvoke(LONG)).content
         await base.ainvoke(LONG)
     assert sent[0].content == sent[1].content
+
+
+async def test_no_error_of_ours_reaches_a_caller(base: ChatAnthropic, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("a bug of ours")
+
+    for place in ("prompts.settled", "calls.hear_message", "calls.hear_event", "optimization.Optimization._recorder"):
+        monkeypatch.setattr(f"llm_optimization.wrapping.{place}", fails)
+    monkeypatch.setattr(CacheManager, "add_cache_markers", fails)
+    llm = OptimizedLLMWrapper(base, "anthropic", SETTINGS)
+    assert (await llm.ainvoke(LONG)).content
+    assert [chunk async for chunk in llm.astream(LONG)]
+    fake = OptimizedLLMWrapper(GenericFakeChatModel(messages=iter(["Yes."])), "anthropic", SETTINGS)
+    assert fake.invoke(LONG).content == "Yes."
+    assert (await OptimizedLLMWrapper(base, "anthropic", {**SETTINGS, **BATCHES}).abatch(["One?"]))[0].content
 
 
 def test_pass_through_methods(base: ChatAnthropic) -> None:
@@ -301,6 +318,13 @@ def test_a_bound_model_is_not_wrapped(base: ChatAnthropic) -> None:
 # --- markers that the provider refuses -----------------------------------------------------------------------------
 
 
+def test_a_breakpoint_set_by_hand_is_never_sent_as_text(base: ChatAnthropic) -> None:
+    llm = OptimizedLLMWrapper(base, "anthropic", SETTINGS)
+    with sending(base) as sent:
+        llm.invoke("Short.[CACHE_BREAKPOINT] Too short to cache?")
+    assert "CACHE_BREAKPOINT" not in sent[0].content.decode()
+
+
 @pytest.mark.parametrize("way", [WAYS["invoke"], WAYS["ainvoke"], WAYS["stream"], WAYS["astream"]])
 async def test_refused_markers_are_left_out(
     base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str, way: Callable[[Any, Any], Any]
@@ -340,6 +364,23 @@ async def test_batch_errors_stand_in_their_place(base: ChatAnthropic, simulator:
     with pytest.raises(BatchItemFailed):
         await llm.abatch(["One?", "Two?"])
     assert simulator.bill()["tiers"].keys() == {"batch"}
+
+
+async def test_a_streaming_model_is_batched_all_the_same(base: ChatAnthropic, simulator: RunningSimulator) -> None:
+    llm = OptimizedLLMWrapper(base.model_copy(update={"streaming": True}), "anthropic", BATCHES)
+    assert [event async for event in RunnableLambda(llm.abatch).astream_events(["One?", "Two?"], version="v2")]
+    assert simulator.bill()["tiers"].keys() == {"batch"}
+
+
+async def test_one_batch_marks_and_tags_every_request(
+    base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str
+) -> None:
+    llm = OptimizedLLMWrapper(base, "anthropic", {**BATCHES, **SETTINGS, "tags": {"app": "bot"}})
+    configs = [{"metadata": {"llm_ledger_tags": {"team": team}}} for team in ("search", "core")]
+    await llm.abatch([LONG, LONG], configs)
+    rows = calls(ledger_url)
+    assert [json.loads(row.tags) for row in rows] == [{"app": "bot", "team": team} for team in ("search", "core")]
+    assert all(row.markers for row in rows)
 
 
 def test_batch_needs_no_loop(base: ChatAnthropic, simulator: RunningSimulator) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from llm_optimization.recording.calls import CostUnknown, FinishedCall, Outcome
 from llm_optimization.wrapping.answers import Answer, hear_chunk, hear_result
 from llm_optimization.wrapping.anthropic_answers import hear_event, hear_message
-from llm_optimization.wrapping.labels import KEY, TAGS, Labels
+from llm_optimization.wrapping.labels import Labels, named
 from llm_optimization.wrapping.mishaps import mishap
 from llm_optimization.wrapping.outcomes import names_cache_markers, outcome_of
 from llm_optimization.wrapping.prompts import marked_messages, model_name, prepared
@@ -56,7 +56,7 @@ def attempts(
 def streamed(calls: Iterator[Call], base: Callable[[list[BaseMessage]], Any]) -> Iterator[ChatGenerationChunk]:
     """The answer in pieces, from the first of the calls that gives one."""
     for call in calls:
-        yield from call.streamed(base(call.messages))
+        yield from call.streamed(base)
 
 
 async def astreamed(
@@ -64,7 +64,7 @@ async def astreamed(
 ) -> AsyncIterator[ChatGenerationChunk]:
     """`streamed`, on an event loop."""
     for call in calls:
-        async with aclosing(call.astreamed(base(call.messages))) as chunks:
+        async with aclosing(call.astreamed(base)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -76,6 +76,8 @@ class Call:
     that comes in pieces. Either way the call is recorded as it ends, however it ends. `messages` are what the base is
     to be called with. `repeats` says, after the end, that the provider refused our markers.
     """
+
+    _open = False
 
     def __init__(
         self,
@@ -144,9 +146,11 @@ class Call:
             self._hear(hear_result, result)
         return result
 
-    def streamed(self, chunks: Iterator[ChatGenerationChunk]) -> Iterator[ChatGenerationChunk]:
-        """Hear an answer in pieces, and hand them on."""
+    def streamed(self, base: Callable[[list[BaseMessage]], Any]) -> Iterator[ChatGenerationChunk]:
+        """Hear the answer that the base gives in pieces, and hand them on."""
+        chunks: Any = None
         try:
+            chunks = self._started(base)
             while (chunk := self._next(chunks)) is not None:
                 yield chunk
         except BaseException as error:
@@ -159,9 +163,11 @@ class Call:
             if close is not None:
                 close()
 
-    async def astreamed(self, chunks: AsyncIterator[ChatGenerationChunk]) -> AsyncGenerator[ChatGenerationChunk]:
+    async def astreamed(self, base: Callable[[list[BaseMessage]], Any]) -> AsyncGenerator[ChatGenerationChunk]:
         """`streamed`, on an event loop."""
+        chunks: Any = None
         try:
+            chunks = self._started(base)
             while (chunk := await self._anext(chunks)) is not None:
                 yield chunk
         except BaseException as error:
@@ -198,6 +204,13 @@ class Call:
         if self._open and self._sent:
             for call in self._finished(GeneratorExit()):
                 self.optimization.record_behind(call)
+
+    def _started(self, base: Callable[[list[BaseMessage]], Any]) -> Any:
+        token = _current.set(self)
+        try:
+            return base(self.messages)
+        finally:
+            _current.reset(token)
 
     def _next(self, chunks: Iterator[ChatGenerationChunk]) -> ChatGenerationChunk | None:
         token = _current.set(self)
@@ -259,12 +272,14 @@ class Call:
         return ended
 
     def _outcome(self, error: BaseException | None) -> Outcome:
-        if self._answer.complete or error is None:
+        if self._answer.complete:
             return self._answer.outcome(self._model)
+        if error is None:  # cut at the end of a line, which no client notices
+            return CostUnknown("the answer ended without saying what it cost")
         return outcome_of(error, began=self._answer.began)
 
     def _finished_call(self, outcome: Outcome) -> FinishedCall:
-        config, labels = self.optimization.config, self._labels or {}
+        key, tags = named(self._labels, self.optimization.config)
         return FinishedCall(
             provider=self.optimization.capabilities.provider,
             model=self._model,
@@ -273,10 +288,6 @@ class Call:
             params=self._params,
             messages=None if self._params is not None else self.messages,
             api_version=self._api_version,
-            tags=_tags(config.tags, labels.get(TAGS)),
-            key=str(labels.get(KEY) or config.key),
+            tags=tags,
+            key=key,
         )
-
-
-def _tags(own: Mapping[str, str], given: Any) -> Mapping[str, str]:
-    return {**own, **given} if isinstance(given, Mapping) else own

@@ -30,6 +30,8 @@ FIELD = "optimization"
 _HOOKS = ("_generate", "_agenerate", "_stream", "_astream")
 # LangChain asks whether a class has these by comparing them to its own.
 _OPTIONAL = ("_agenerate", "_astream", "_stream")
+# Where a class makes its protocol events itself, LangChain does not ask its stream, which is what is recorded.
+_NATIVE = ("_stream_chat_model_events", "_astream_chat_model_events")
 
 _Wrapper = type["RecordedChatModel"]
 _classes: dict[tuple[_Wrapper, type[BaseChatModel], bool], _Wrapper] = {}
@@ -109,6 +111,9 @@ def _generated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> _W
             body[name] = getattr(BaseChatModel, name)
     bases = (wrapper, AnthropicTaps, base) if tapped else (wrapper, base)
     made: _Wrapper = new_class(base.__name__, bases, {}, lambda namespace: namespace.update(body))
+    for native in _NATIVE:
+        if getattr(base, native, None) is not None and "_stream" not in body:
+            setattr(made, native, None)
     return made
 
 

@@ -10,11 +10,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from langchain_core.runnables.config import var_child_runnable_config
 
-__all__ = ["KEY", "TAGS", "Labels", "aunder", "labelled", "labels_for", "labels_in", "present_labels", "under"]
+if TYPE_CHECKING:
+    from llm_optimization.config import OptimizationConfig
+
+__all__ = [
+    "KEY",
+    "TAGS",
+    "Labels",
+    "aunder",
+    "labelled",
+    "labels_for",
+    "labels_in",
+    "named",
+    "present_labels",
+    "under",
+]
 
 TAGS: Final = "llm_ledger_tags"
 KEY: Final = "llm_ledger_key"
@@ -45,6 +59,14 @@ def labels_for(config: Any, own: Any) -> Labels | None:
 def present_labels(run_manager: Any) -> Labels | None:
     """The labels of the call under way: what its run says, or what `under` set for it."""
     return labels_in(getattr(run_manager, "metadata", None)) or _present.get()
+
+
+def named(labels: Labels | None, config: OptimizationConfig) -> tuple[str, Mapping[str, str]]:
+    """The key and the tags to record a call under: its own before the model's."""
+    if labels is None:
+        return config.key, config.tags
+    tags = labels.get(TAGS)
+    return str(labels.get(KEY) or config.key), {**config.tags, **tags} if isinstance(tags, Mapping) else config.tags
 
 
 @contextmanager

@@ -36,7 +36,8 @@ def prepared(optimization: Optimization, payload: dict[str, Any], headers: Any, 
     if marks:
         try:
             made = optimization.cache_manager.mark_params(payload)
-            payload, markers = dict(made.params) if made.markers else payload, made.markers
+            markers = made.markers
+            payload = payload if made.params is payload else dict(made.params)
         except Exception as error:
             mishap("prompts cannot be marked", error)
     if optimization.changes and optimization.capabilities.provider == ANTHROPIC:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any, Literal, cast
 
+import pytest
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessageChunk
 
@@ -13,6 +15,7 @@ __all__ = ["IntegrationSetup", "UnitSetup", "wrapping_class"]
 
 _MODEL = "claude-haiku-4-5"
 _OTHER_MODEL = "claude-sonnet-4-6"
+_OLD_CORE = version("langchain-core").startswith("0.")
 _SETTINGS = {"optimizationEnabled": True, "cachingEnabled": True}
 _Detail = Literal["audio_input", "audio_output", "reasoning_output", "cache_read_input", "cache_creation_input"]
 # Above the 4,096 tokens from which the model caches at all, by any estimate.
@@ -40,6 +43,10 @@ class UnitSetup:
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
         return {"ANTHROPIC_API_KEY": "test"}, {"model": _MODEL}, {"anthropic_api_key": "test"}
+
+    @pytest.mark.xfail(_OLD_CORE, reason="the suite of langchain-core 0.3 loads what its newest releases refuse")
+    def test_serdes(self, model: Any, snapshot: Any) -> None:
+        super().test_serdes(model, snapshot)  # type: ignore[misc]
 
 
 class IntegrationSetup:

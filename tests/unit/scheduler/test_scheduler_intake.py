@@ -297,3 +297,13 @@ def test_two_that_submit_one_file_at_once_record_each_request_once(shared_world:
     assert sum(each.recorded for each in told) == 2_200
     assert len({row.custom_id for row in shared_world.requests()}) == 2_200
     assert len(shared_world.requests()) == 2_200
+
+
+def test_who_wants_to_hear_of_bad_lines_has_the_others_recorded(world: World) -> None:
+    told: list[InvalidLine] = []
+    lines = [line("a"), b"\n", line("b", b"{}"), b"{", line("c")]
+    assert Intake(world.ledger, FakeRules()).submit(lines, refused=told.append) == Submission(2, 2, 0)
+    assert [row.custom_id for row in world.requests()] == ["a", "c"]
+    assert [error.line for error in told] == [3, 4]
+    with pytest.raises(ChangedRequest):  # what is wrong beside others is nobody's alone
+        Intake(world.ledger, FakeRules()).submit([line("a", b'{"max_tokens":1}')], refused=told.append)
