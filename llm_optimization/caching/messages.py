@@ -140,11 +140,11 @@ def _calls_beside(message: object, blocks: Sequence[Any]) -> list[dict[str, Any]
     """The tool calls that are not among the content's blocks, as the blocks that will be made of them, about."""
     fields = message if isinstance(message, Mapping) else vars(message) if isinstance(message, AIMessage) else {}
     calls = fields.get("tool_calls")
-    told = {block.get("id") for block in blocks if isinstance(block, dict) and block.get("type") == "tool_use"}
+    told = {str(block.get("id")) for block in blocks if isinstance(block, dict) and block.get("type") == "tool_use"}
     return [
         {**call, "type": "tool_use"}
         for call in (calls if isinstance(calls, list) else ())
-        if isinstance(call, dict) and call.get("id") not in told
+        if isinstance(call, dict) and str(call.get("id")) not in told
     ]
 
 

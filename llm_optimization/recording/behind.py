@@ -41,13 +41,17 @@ class Behind:
     closes while this very thread is about something else. A forked child begins with nothing to do.
     """
 
-    def __init__(self, *, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, *, capacity: int = CAPACITY, moment_seconds: float = MOMENT_SECONDS, patience: int = PATIENCE
+    ) -> None:
         self._capacity = capacity
+        self._moment_seconds = moment_seconds
+        self._patience = patience
         self._begin()
         survives_forks(self)
 
     def _begin(self) -> None:
-        self._todo = _Todo()
+        self._todo = _Todo(self._moment_seconds, self._patience)
         self._thread: threading.Thread | None = None
 
     def put(self, work: Work) -> None:
@@ -102,7 +106,9 @@ class Behind:
 class _Todo:
     """What a thread and those who hand work over share."""
 
-    def __init__(self) -> None:
+    def __init__(self, moment_seconds: float, patience: int) -> None:
+        self._moment_seconds = moment_seconds
+        self._patience = patience
         self.works: deque[Work] = deque()
         self.hurry = threading.Event()
         self._wanted = threading.Event()
@@ -127,12 +133,12 @@ class _Todo:
         """The thread."""
         idle = due = 0
         while True:
-            hurried = self.hurry.wait(MOMENT_SECONDS)
+            hurried = self.hurry.wait(self._moment_seconds)
             self.hurry.clear()
             self.do(len(self.works) if hurried else due)
             due = len(self.works)
             idle = 0 if due else idle + 1
-            if idle > PATIENCE:
+            if idle > self._patience:
                 self._sleep()
                 idle = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_batches_of_another_account_are_not_waited_for(monkeypatch: pytest.Monke
         some, ours_ = lines("a"), engine_for(None, NOW)
         ours_.submit(some, key="k")
         waiting = ours_.expect("k", ids(some))
-        until(lambda: slow.log()["creates_seen"] == 1)
+        until(lambda: len(slow.log()["batches"]) == 1)
         waiting.cancel()
         until(lambda: ours() == [])
         another = engine_for(AnthropicSettings(api_key="sk-another", base_url=slow.base_url), NOW)
@@ -264,15 +265,16 @@ def test_a_child_of_a_process_that_waits_can_use_it_as_well(monkeypatch: pytest.
         first, second, engine = lines("a"), lines("b"), engine_for(None, NOW)
         engine.submit(first, key="k")
         waiting = engine.expect("k", ids(first))
-        until(lambda: slow.log()["creates_seen"] == 1)
+        until(lambda: len(slow.log()["batches"]) == 1)
         if not (child := os.fork()):
             try:
                 engine_for(None, NOW).submit(second, key="k")
                 engine_for(None, NOW).work("k", ids(first + second), timeout=30)
             except BaseException:
+                traceback.print_exc()
                 os._exit(1)
             os._exit(0)
-        until(lambda: slow.log()["creates_seen"] == 2)
+        until(lambda: len(slow.log()["batches"]) == 2)
         slow.advance(61)
         assert os.waitpid(child, 0)[1] == 0
         waiting.result(30)

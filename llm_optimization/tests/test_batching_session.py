@@ -128,7 +128,7 @@ async def test_nobody_works_for_callers_who_have_all_left(monkeypatch: pytest.Mo
         session = BatchSession(engine_for(None, NOW), 2, key="k")
         waiting = [asyncio.ensure_future(session.put(params(question))) for question in "ab"]
         async with asyncio.timeout(30):
-            while not slow.log()["creates_seen"]:
+            while not slow.log()["batches"]:
                 await asyncio.sleep(0.02)
             for each in waiting:
                 each.cancel()

@@ -333,3 +333,22 @@ def test_prompts_that_share_the_system_prompt_read_it(simulator: RunningSimulato
         for number in range(3)
     ]
     assert reads == [0, 1_200, 1_200]
+
+
+def test_cache_with_real_api(simulator: RunningSimulator) -> None:
+    """Markers are accepted, the second request reads, and the bill has nine tenths off what was read. The API is the
+    simulator's; nothing of this file knows that but the address.
+    """
+    model = chat(simulator, "real")
+    account = simulator.account("real")
+    bills, usages = [0], []
+    for question in ("Where are we?", "Who are you?"):
+        messages = manager().add_cache_markers([SystemMessage("Be of help. " * 400), HumanMessage(question)])
+        usages.append(model.invoke(messages).response_metadata["usage"])
+        bills.append(simulator.bill()["accounts"][account]["total_pico_usd"])
+    wrote, read = usages
+    assert (wrote["cache_read_input_tokens"], read["cache_read_input_tokens"]) == (0, 1_200)
+    at_full_price = 3_000_000 * read["input_tokens"] + 15_000_000 * read["output_tokens"]
+    written = 3_750_000 * read["cache_creation_input_tokens"]
+    assert bills[2] - bills[1] == at_full_price + written + 3_000_000 * 1_200 // 10
+    assert read["cache_read_input_tokens"] / (1_200 + read["cache_creation_input_tokens"]) > 0.99

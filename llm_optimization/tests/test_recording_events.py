@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from pydantic import BaseModel
 
 from ledger.codec import canonical_json
 from ledger.encoding import encode
@@ -186,6 +187,14 @@ def test_other_providers_have_size_hash_and_estimate() -> None:
     data = recorded(provider="openai", model="gpt-5", params=params)
     assert (data.provider, data.max_tokens, data.markers, data.prefix) == ("openai", 99, 0, ())
     assert data.estimated_input_tokens == pytest.approx(data.size / 3.5, abs=1)
+
+
+def test_models_of_pydantic_are_spelt_out() -> None:
+    class Metadata(BaseModel):
+        user_id: str
+
+    plain = recorded(params={**PARAMS, "metadata": {"user_id": "u"}})
+    assert recorded(params={**PARAMS, "metadata": Metadata(user_id="u")}).params_hash == plain.params_hash
 
 
 def test_messages_stand_in_for_params() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -219,6 +220,15 @@ def test_at_the_end_nothing_is_left_undone() -> None:
     hands.finish(0.01)
     assert done == [0, 1, 2]
     goes_on.set()
+
+
+def test_work_is_done_without_being_asked_for_however_deep_the_thread_sleeps() -> None:
+    hands = Behind(moment_seconds=0.001, patience=1)
+    for number in range(100):
+        done = threading.Event()
+        hands.put(done.set)
+        assert done.wait(10)
+        time.sleep(number % 10 / 2000)
 
 
 def test_a_thread_that_cannot_be_started_costs_no_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,7 @@ def test_who_waits_no_longer_is_told_what_is_missing(monkeypatch: pytest.MonkeyP
         hurry(monkeypatch, slow)
         asked = queue()
         asked.submit([params("a")])
-        while not slow.log()["creates_seen"]:
+        while not slow.log()["batches"]:
             with pytest.raises(BatchIncomplete) as incomplete:
                 asked.run(timeout=0.5)
             assert len(incomplete.value.outstanding) == 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -127,20 +128,26 @@ def in_own_loop(work: Coroutine[Any, Any, _Result]) -> _Result:
         task = asyncio.current_task()
         assert task is not None
         under_way.append((asyncio.get_running_loop(), task))
-        return await work
+        if outcome.set_running_or_notify_cancel():
+            return await work
+        work.close()
+        raise asyncio.CancelledError
 
     def run() -> None:
         try:
             outcome.set_result(asyncio.run(noted()))
         except BaseException as error:
-            outcome.set_exception(error)
+            if not outcome.cancelled():
+                outcome.set_exception(error)
 
     thread = Thread(target=copy_context().run, args=(run,), name="llm-ledger abatch")
-    thread.start()
     try:
+        thread.start()
         return outcome.result()
     finally:
-        if not outcome.done():
+        if not outcome.done() and not outcome.cancel():
             for loop, task in under_way:
-                loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+                with suppress(RuntimeError):  # it ended a moment ago, and its loop with it
+                    loop.call_soon_threadsafe(task.cancel)
+        if thread.is_alive():
+            thread.join()
