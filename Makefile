@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Half of a test's time is waiting, for processes, polls and leases: two workers to a core.
+WORKERS ?= 4
 
 WITH_DATABASE    := tests/unit/ledger tests/unit/scheduler tests/contract tests/faults tests/integration/llm_ledger/cli
 WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers $(patsubst %,tests/faults/test_%.py, \
@@ -31,13 +33,13 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Run the whole loop without a key: simulator, 200 questions, a crash, the bill
 	@$(BIN)/llm-ledger demo
 
-test: $(READY) ## Run every test, with branch coverage of ledger/ and scheduler/, then 5,000 simulated stories without
+test: $(READY) ## Run every test, with branch coverage, then 5,000 simulated stories without
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
 	@$(BIN)/python -m tests.simulation --seeds 0-5000 --processes 2
 
 test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Postgres
-	@$(BIN)/python -m pytest -n 2 --database postgres $(WITH_DATABASE) $(addprefix --ignore=,$(WITHOUT_DATABASE))
+	@$(BIN)/python -m pytest -n $(WORKERS) --database postgres $(WITH_DATABASE) $(addprefix --ignore=,$(WITHOUT_DATABASE))
 
 .venv-%/.ready: compat/%.txt pyproject.toml
 	@echo "Installing into $(@D) …" >&2
@@ -48,7 +50,7 @@ test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Pos
 
 compat: ## Run what meets LangChain or the SDK again, on what hosts pin: LangChain 1.5.3 and 0.3, anthropic 0.x
 	@$(MAKE) --no-print-directory --jobs 2 $(addsuffix /.ready,$(HOSTS))
-	@$(foreach host,$(HOSTS),echo "$(host):" && $(host)/bin/python -m pytest -q -n 2 -m "not soak and not integrations" \
+	@$(foreach host,$(HOSTS),echo "$(host):" && $(host)/bin/python -m pytest -q -n $(WORKERS) -m "not soak and not integrations" \
 	  $(WITH_HOST) --ignore=$(ALL_INTEGRATIONS) $(LEFT_OUT_$(host)) &&) true
 
 soak: $(READY) ## Run the long tests: 100,000 simulated stories, every tampering, 200,000 tailed events, a minute of restarts

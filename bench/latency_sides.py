@@ -87,7 +87,8 @@ def sides(folder: Path) -> Iterator[Sides]:
 def _model() -> Any:
     from langchain_anthropic import ChatAnthropic
 
-    model = ChatAnthropic(model=MODEL, api_key="key", max_retries=0, max_tokens=1024)  # type: ignore[call-arg]
+    given: dict[str, Any] = {"model": MODEL, "api_key": "key", "max_retries": 0, "max_tokens": 1024}
+    model = ChatAnthropic(**given)
 
     def answered(_request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, content=_ANSWER, headers={"content-type": "application/json"})
@@ -114,7 +115,8 @@ def _prompt(*, by_hand: bool = False) -> list[Any]:
 
 
 def _wrapped(bare: Any, settings: OptimizationConfig) -> Any:
-    return OptimizedLLMWrapper(bare, "anthropic", settings)
+    wrapper: Any = OptimizedLLMWrapper  # pydantic's rules for type checkers know the fields of a model only
+    return wrapper(bare, "anthropic", settings)
 
 
 def _settings(**changes: Any) -> OptimizationConfig:

@@ -282,6 +282,15 @@ async def test_an_attempt_that_fails_on_an_event_loop(
     assert story.ends() == {"total": 1, **ends}
 
 
+async def test_a_stream_that_is_left_early_on_an_event_loop_may_cost_anything(story: Story) -> None:
+    async with story.on_a_loop() as client:
+        events = await client.messages.create(stream=True, **asked())
+        assert (await anext(aiter(events))).type == "message_start"
+        await events.close()
+        assert story.ends() == {"total": 1, "failed": 1, "cost_unknown": 1}
+        del events
+
+
 async def test_a_stream_whose_reader_is_cancelled_may_cost_anything(story: Story) -> None:
     story.simulator.fault(endpoint="messages", kind="slow", piece_bytes=900, delay_seconds=30)
     begun = asyncio.Event()
