@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from llm_optimization.aimodels import get_generator_model, optimize
+    from llm_optimization.aimodels import get_generator_model, get_generator_model_async, optimize
     from llm_optimization.anthropic_client import optimize_client
     from llm_optimization.batch_client import AnthropicBatchClient
     from llm_optimization.cache_manager import CacheManager
@@ -54,6 +54,7 @@ __all__ = [
     "UnknownModel",
     "UnsupportedProvider",
     "get_generator_model",
+    "get_generator_model_async",
     "optimize",
     "optimize_client",
 ]
@@ -68,6 +69,7 @@ _HOMES: Final = {
     "RecordedChatModel": "recorded_model",
     "RequestQueue": "request_queue",
     "get_generator_model": "aimodels",
+    "get_generator_model_async": "aimodels",
     "optimize": "aimodels",
     "optimize_client": "anthropic_client",
 }

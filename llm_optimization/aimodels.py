@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_optimization.capabilities import ProviderCapabilities
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["get_generator_model", "get_generator_model_async", "optimize"]
 
 _log = logging.getLogger(__name__)
-_SETTINGS = frozenset(field.name for field in fields(OptimizationConfig))
 
 
 def get_generator_model(
@@ -85,13 +83,10 @@ def optimize(
     Whatever keeps a model from being wrapped is logged, and the model given back as it was. `TypeError` for an
     override that is no setting.
     """
-    if unknown := overrides.keys() - _SETTINGS:
-        raise TypeError(
-            f"optimize() has no setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(_SETTINGS))}"
-        )
+    OptimizationConfig.check_names(overrides)
     try:
+        settings = OptimizationConfig.wished(configuration, overrides)
         provider = provider or provider_of(base_model)
-        settings = _settings(configuration, overrides)
         if not settings.optimization_enabled:
             _log.info("%s: optimisation is off", provider)
             return base_model
@@ -111,24 +106,6 @@ def optimize(
 def _create_base_model(provider: str, configuration: Mapping[str, Any], model_name: str, **kw: Any) -> BaseChatModel:
     """LangChain's own model for a host's inner configuration, with nothing of ours. Errors: see the factory."""
     return build(provider, configuration, model_name, **kw)
-
-
-def _settings(
-    configuration: Mapping[str, Any] | OptimizationConfig | None, overrides: Mapping[str, Any]
-) -> OptimizationConfig:
-    """`InvalidOptimizationConfig` for what is no setting, or out of range."""
-    if isinstance(configuration, OptimizationConfig):
-        said = configuration
-    elif configuration is None or overrides:
-        nested = configuration or {}
-        entry = nested if "configuration" in nested else {"configuration": nested}
-        said = OptimizationConfig.from_dict({"optimizationEnabled": True, **entry})
-    else:
-        said = OptimizationConfig.from_dict(configuration)
-    enabled = said.optimization_enabled and overrides.get("optimization_enabled", True)
-    settings = replace(said, **{**overrides, "optimization_enabled": enabled})
-    settings.validate()
-    return settings
 
 
 def _wrapper_for(provider: str) -> Callable[..., Any]:

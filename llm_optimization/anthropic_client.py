@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from llm_optimization.config import OptimizationConfig
 from llm_optimization.exceptions import NotWrappable
@@ -24,7 +23,6 @@ __all__ = ["optimize_client"]
 
 _log = logging.getLogger(__name__)
 _Client = TypeVar("_Client")
-_SETTINGS: Final = frozenset(field.name for field in fields(OptimizationConfig))
 
 
 def optimize_client(
@@ -39,10 +37,9 @@ def optimize_client(
     Where it is off, and for clients of other clouds (Bedrock, Vertex, Foundry …), the very same client is given back;
     whatever keeps a client from being optimised is logged. `TypeError` for an override that is no setting.
     """
-    if unknown := overrides.keys() - _SETTINGS:
-        raise TypeError(f"optimize_client() has no setting {', '.join(sorted(unknown))}")
+    OptimizationConfig.check_names(overrides)
     try:
-        settings = _settings(configuration, overrides)
+        settings = OptimizationConfig.wished(configuration, overrides)
         if not (settings.records or settings.caches):
             return client
         observed: _Client = _observed(client, settings)
@@ -50,21 +47,6 @@ def optimize_client(
         _log.warning("optimisation is off, the client stays as it is: %s: %s", type(error).__name__, error)
         return client
     return observed
-
-
-def _settings(
-    configuration: Mapping[str, Any] | OptimizationConfig | None, overrides: Mapping[str, Any]
-) -> OptimizationConfig:
-    """`InvalidOptimizationConfig` for what is no setting, or out of range."""
-    wished: Mapping[str, Any] | OptimizationConfig | None = configuration
-    if not isinstance(configuration, OptimizationConfig) and (configuration is None or overrides):
-        given = configuration or {}
-        wished = {"optimizationEnabled": True, **(given if "configuration" in given else {"configuration": given})}
-    said = OptimizationConfig.from_dict(wished)
-    enabled = said.optimization_enabled and overrides.get("optimization_enabled", True)
-    settings = replace(said, **{**overrides, "optimization_enabled": enabled})
-    settings.validate()
-    return settings
 
 
 def _observed(client: Any, settings: OptimizationConfig) -> Any:

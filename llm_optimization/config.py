@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from llm_optimization.spellings import SETTINGS, given, refuse_problems
@@ -58,6 +58,31 @@ class OptimizationConfig:
         config = cls(**{name: SETTINGS[name].read(value) for name, (_, value) in said.items()})
         refuse_problems(config, {name: spelling for name, (spelling, _) in said.items()})
         return config
+
+    @classmethod
+    def check_names(cls, overrides: Iterable[str]) -> None:
+        """Raises `TypeError` for a name that is no field, as Python does for an argument that a function lacks."""
+        known = [each.name for each in fields(cls)]
+        if unknown := sorted(set(overrides) - set(known)):
+            raise TypeError(f"there is no setting {', '.join(unknown)}; there are {', '.join(known)}")
+
+    @classmethod
+    def wished(
+        cls, source: Mapping[str, Any] | OptimizationConfig | None, overrides: Mapping[str, Any]
+    ) -> OptimizationConfig:
+        """The settings of somebody who asks for optimisation; `overrides` (by field) win over a host's entry.
+
+        An entry that does not say `optimizationEnabled` is off. Without an entry, or with overrides, asking is the
+        wish, and only an explicit false keeps it off. Raises what `from_dict` does.
+        """
+        if isinstance(source, OptimizationConfig) or (source is not None and not overrides):
+            said = cls.from_dict(source)
+        else:
+            entry = source or {}
+            nested = entry if "configuration" in entry else {"configuration": entry}
+            said = cls.from_dict({"optimizationEnabled": True, **nested})
+        enabled = said.optimization_enabled and overrides.get("optimization_enabled", True)
+        return cls.from_dict(replace(said, **{**overrides, "optimization_enabled": enabled}))
 
     def validate(self) -> None:
         """Raises `InvalidOptimizationConfig`, which names every problem."""
