@@ -307,7 +307,7 @@ def test_who_has_the_say(configuration: Any, overrides: dict[str, Any], caches: 
 
 
 def test_an_override_that_is_no_setting_is_the_callers_mistake() -> None:
-    with pytest.raises(TypeError, match="there is no setting cachng_enabled; there are .*caching_enabled"):
+    with pytest.raises(TypeError, match=r"there is no setting cachng_enabled; there are .*caching_enabled"):
         optimize(Claude(), cachng_enabled=True)
 
 
