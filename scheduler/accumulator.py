@@ -55,6 +55,8 @@ _FIGURES: Final = (
     func.min(func.coalesce(_STATE.due_at, _REQUEST.recorded_at)),
 )
 _GROUPS: Final = _due(*_HEADERS, *_FIGURES).group_by(*_HEADERS)
+_OF_KEYS: Final = _REQUEST.key.in_(bindparam("keys", expanding=True))
+_GROUPS_OF_KEYS: Final = _GROUPS.where(_OF_KEYS)
 _CANDIDATES: Final = (
     _due(_REQUEST.id, _STATE.version, _STATE.attempts, _REQUEST.size)
     .where(_REQUEST.api_version == bindparam("api_version"), _REQUEST.betas == bindparam("betas"))
@@ -62,6 +64,7 @@ _CANDIDATES: Final = (
     # Written out, too: SQLite plans a statement anew for every bound limit.
     .limit(bindparam("most", type_=Integer, literal_execute=True))
 )
+_CANDIDATES_OF_KEYS: Final = _CANDIDATES.where(_OF_KEYS)
 
 
 class Candidate(NamedTuple):
@@ -148,9 +151,12 @@ def batched_event_id(batch_id: UUID, index: int) -> UUID:
 
 def _groups(context: Context) -> Iterator[tuple[Headers, Waiting]]:
     now = to_micros(context.now())
-    place = {"now": now, "far": now + FAR, "provider": context.provider.name}
+    place: dict[str, Any] = {"now": now, "far": now + FAR, "provider": context.provider.name}
+    query = _GROUPS
+    if context.keys is not None:
+        query, place["keys"] = _GROUPS_OF_KEYS, list(context.keys())
     with context.ledger.read() as connection:
-        rows = connection.execute(_GROUPS, place).all()
+        rows = connection.execute(query, place).all()
     for provider, version, betas, count, size, oldest in rows:
         age = abs(now - oldest) / 1_000_000  # ahead of now: the clock was set back, and time has passed
         yield Headers(provider, version, betas), Waiting(count, int(size) + count * ITEM_OVERHEAD, age)
@@ -160,10 +166,13 @@ def _take(context: Context, headers: Headers, policy: Policy) -> list[Candidate]
     """The oldest waiting requests of a group, as many as fit into one batch (one at least)."""
     limits, now = context.provider.limits, to_micros(context.now())
     most, room = min(policy.max_requests, limits.max_items), min(policy.max_bytes, limits.max_bytes)
-    place = {"now": now, "far": now + FAR, "most": most, **headers._asdict()}
+    place: dict[str, Any] = {"now": now, "far": now + FAR, "most": most, **headers._asdict()}
+    query = _CANDIDATES
+    if context.keys is not None:
+        query, place["keys"] = _CANDIDATES_OF_KEYS, list(context.keys())
     taken: list[Candidate] = []
     with context.ledger.read() as connection:
-        for row in connection.execute(_CANDIDATES, place):
+        for row in connection.execute(query, place):
             candidate = Candidate(*row)
             room -= candidate.size + ITEM_OVERHEAD
             if room < 0 and taken:

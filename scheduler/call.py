@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -56,6 +56,7 @@ _DUE: Final = (
     .order_by(_STATE.seq)
     .limit(literal_column(str(_LOOK)))  # written out: SQLite plans a statement anew for every bound limit
 )
+_DUE_OF_KEYS: Final = _DUE.where(_REQUEST.key.in_(bindparam("keys", expanding=True)))
 
 
 class _Late(LedgerError):
@@ -78,15 +79,18 @@ class Calls:
         """Requests to call, or to give up because who called them is gone; oldest first, not those of this worker."""
         with self._lock:
             but = [*but, *self._mine]
-        place = {
+        place: dict[str, Any] = {
             "standing": list(standing),
             "now": to_micros(self._context.now()),
             "far": to_micros(self._context.now()) + FAR,
             "provider": self._context.provider.name,
             "but": but,
         }
+        query = _DUE
+        if self._context.keys is not None:
+            query, place["keys"] = _DUE_OF_KEYS, list(self._context.keys())
         with self._context.ledger.read() as connection:
-            return [(request_id, cast(Standing, status)) for request_id, status in connection.execute(_DUE, place)]
+            return [(request_id, cast(Standing, status)) for request_id, status in connection.execute(query, place)]
 
     def make(self, request_id: str) -> bool:
         """Call once. Returns whether the provider answered; False if somebody else took the request.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random as random_module
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -29,6 +29,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `proven` remembers the nonces that stand in a provider's batch, by its id there: they never change. `read_once`
     holds those that were read whole but once, and the monotonic instant. `looked` is the monotonic instant of the
     first look for a submission, by nonce, used where the provider tells no time.
+
+    `keys` bounds whose requests are sent from here, asked once per step; None is no bound. An application's own loop
+    speaks for one account, and others on the same ledger for theirs: it sends what was submitted through it.
     """
 
     ledger: Ledger
@@ -39,6 +42,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     proven: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     read_once: dict[str, tuple[frozenset[str], float]] = msgspec.field(default_factory=dict)
     looked: dict[str, float] = msgspec.field(default_factory=dict)
+    keys: Callable[[], Collection[str]] | None = None
 
     def now(self) -> datetime:
         """The present instant, UTC."""

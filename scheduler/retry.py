@@ -34,6 +34,9 @@ def retry(context: Context) -> int:
     policy = context.policy()
     scheduled = 0
     undecided = requests(context.ledger, statuses=("failed", "expired"))
+    if context.keys is not None:
+        keys = frozenset(context.keys())
+        undecided = (row for row in undecided if row.key in keys)
     while rows := list(islice(undecided, _PAGE)):
         refusals = _refusals(context, [row for row in rows if not attempts_left(row.attempts, policy)])
         events = [_decision(context, row, policy, refusals[row.id]) for row in rows]

@@ -9,9 +9,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, literal_column, or_, select, tuple_
+from sqlalchemy import bindparam, exists, literal_column, or_, select, tuple_
 
 from ledger import schema
 from ledger.clock import Clock, to_micros
@@ -91,6 +91,19 @@ _DUE: Final = (
     )
     .order_by(_BATCH.due_at)
     .limit(literal_column(str(_LOOK)))  # written out: SQLite plans a statement anew for every bound limit
+)
+# What is with a provider already is its account's to see to; what is to be sent goes under the sender's.
+_DUE_OF_KEYS: Final = _DUE.where(
+    or_(
+        _BATCH.status != literal_column("'planned'"),
+        exists()
+        .where(
+            schema.request_states.c.batch_id == _BATCH.id,
+            schema.request_states.c.status == literal_column("'batched'"),
+        )
+        .where(schema.requests.c.seq == schema.request_states.c.seq)
+        .where(schema.requests.c.key.in_(bindparam("keys", expanding=True))),
+    )
 )
 
 
@@ -192,7 +205,7 @@ class Worker:
     def _due(self) -> list[tuple[str, str]]:
         """Id and status of batches for which a step may be made now."""
         now, pausing = to_micros(self._context.now()), self.health.pausing()
-        place = {
+        place: dict[str, Any] = {
             "now": now,
             "far": now + FAR,
             "provider": self._context.provider.name,
@@ -200,8 +213,11 @@ class Worker:
             "left_alone": [status for status, operation in _OPERATIONS.items() if operation in pausing],
             "elsewhere": self.elsewhere.resting(),
         }
+        query = _DUE
+        if self._context.keys is not None:
+            query, place["keys"] = _DUE_OF_KEYS, list(self._context.keys())
         with self._context.ledger.read() as connection:
-            return [(row.id, row.status) for row in connection.execute(_DUE, place)]
+            return [(row.id, row.status) for row in connection.execute(query, place)]
 
     def _step(self, batch_id: str, lease: Lease) -> None:
         forget = False

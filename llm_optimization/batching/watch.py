@@ -79,10 +79,15 @@ class Watch:
             closing(providers.provider("anthropic", self._settings)) as provider,
         ):
             provider.account()  # a missing key is told now, not after the first requests were batched
-            context = Context(ledger=ledger, provider=provider, policy=lambda: self._policy)
+            context = Context(ledger=ledger, provider=provider, policy=lambda: self._policy, keys=self._keys)
             worker = Supervised(context)
             with Loop(worker, tick_seconds=min(TICK_SECONDS, self._policy.poll_min_seconds)):
                 self._watch(context, worker)
+
+    def _keys(self) -> frozenset[str]:
+        """What somebody here waits for, and nothing else, is sent under this account: others have their own."""
+        with self._lock:
+            return frozenset(wait.key for wait in self._waits)
 
     def _watch(self, context: Context, worker: Supervised) -> None:
         pause = LEAST_SECONDS

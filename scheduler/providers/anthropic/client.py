@@ -72,7 +72,7 @@ class AnthropicBatches:
         return self._heard
 
     def account(self) -> Account:
-        """Base URL, keyed hash of the credential, and the workspace if ANTHROPIC_CUSTOM_HEADERS names one."""
+        """Base URL, keyed hash of the credential, and the workspace if a header names one."""
         return Account(
             base_url=self._settings.public_address,
             credential=self._settings.fingerprint(),
@@ -252,7 +252,9 @@ class AnthropicBatches:
         return self._redacted(f"{cause} ({type(cause).__name__})")
 
     def _redacted(self, text: str) -> str:
-        return text.replace(self._settings.credential, "[credential]")
+        for secret in self._settings.secrets:
+            text = text.replace(secret, "[credential]")
+        return text
 
 
 def _batch_path(batch_id: str) -> str:

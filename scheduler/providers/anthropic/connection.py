@@ -43,15 +43,14 @@ class Connection:
     def __init__(self, settings: AnthropicSettings, *, read_retries: int) -> None:
         from anthropic import DefaultHttpxClient
 
-        credential, base_url = settings.credential, settings.address
         seconds = settings.timeout_seconds
         timeout = http_library().Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
-        self._base_url = base_url
-        self._http = DefaultHttpxClient(timeout=timeout)
-        self._sdk = self._made(credential, base_url, timeout, read_retries, by_key=bool(settings.api_key))
+        self._base_url = settings.address
+        self._http = DefaultHttpxClient(timeout=timeout, proxy=settings.way)
+        self._sdk = self._made(settings, timeout, read_retries)
 
     def headers(self) -> dict[str, str]:
-        """What every request carries, names in lower case: the credential, and ANTHROPIC_CUSTOM_HEADERS."""
+        """What every request carries, names in lower case: the credential, and headers that were set."""
         headers = {}
         for name, value in self._sdk.default_headers.items():
             if isinstance(value, str):  # anything else is the SDK's mark for a header left out
@@ -89,21 +88,32 @@ class Connection:
     def close(self) -> None:
         self._sdk.close()
 
-    def _made(self, credential: str, base_url: str, timeout: Any, read_retries: int, *, by_key: bool) -> Anthropic:
+    def _made(self, settings: AnthropicSettings, timeout: Any, read_retries: int) -> Anthropic:
         from anthropic import Anthropic
 
+        credential, by_key = settings.credential, bool(settings.api_key)
         made = Anthropic(
             api_key=credential if by_key else None,
             auth_token=None if by_key else credential,
-            base_url=base_url,
+            base_url=settings.address,
             timeout=timeout,
             max_retries=read_retries,
-            default_headers=_named_in_the_environment(),
+            default_headers=_set_headers(settings),
             http_client=self._http,
         )
         # 0.x adds whatever else it finds in the environment.
         made.api_key, made.auth_token = (credential, None) if by_key else (None, credential)
         return made
+
+
+def _set_headers(settings: AnthropicSettings) -> dict[str, str]:
+    """Those of the settings, and under them those of the environment."""
+    headers = _named_in_the_environment()
+    spelled = {name.lower(): name for name in headers}  # or else the SDK would send both
+    for name, value in settings.headers:
+        if name.lower() != "anthropic-beta":
+            headers[spelled.get(name.lower(), name)] = value
+    return headers
 
 
 def _named_in_the_environment() -> dict[str, str]:

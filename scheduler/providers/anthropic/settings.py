@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -14,13 +16,17 @@ __all__ = ["AnthropicSettings"]
 
 _DEFAULT_BASE_URL = "https://api.anthropic.com"
 _ACCOUNT_LABEL = b"llm-ledger account"
+_LEAST_SECRET: Final = 8
+"""What is shorter than so many characters is not taken for a secret: hiding it would garble what is said."""
 
 
 class AnthropicSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach Anthropic. At most one of `api_key` and `auth_token` is used: the key, as in the SDK.
 
     `timeout_seconds` is the longest silence on a connection. `read_retries` is how often the SDK repeats a read
-    that failed for a passing reason; a submission is never repeated.
+    that failed for a passing reason; a submission is never repeated. `headers` go along with everything that is
+    asked, besides `anthropic-beta`: that belongs to each request, and whoever makes one reads it here. `proxy` is the
+    URL of one that everything goes through, instead of what the environment names.
     """
 
     api_key: str | None = None
@@ -28,6 +34,8 @@ class AnthropicSettings(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     timeout_seconds: float = 600.0
     read_retries: int = 2
+    headers: tuple[tuple[str, str], ...] = ()
+    proxy: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, timeout_seconds: float = 600.0) -> AnthropicSettings:
@@ -75,6 +83,30 @@ class AnthropicSettings(msgspec.Struct, frozen=True, kw_only=True):
         parts = urlsplit(self.address)
         host = (parts.netloc.rpartition("@")[2]).lower()
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+    @property
+    def way(self) -> str | None:
+        """The proxy as it is dialled, if there is one. `ConfigurationError` where it is none."""
+        if self.proxy is None:
+            return None
+        try:
+            parts = urlsplit(self.proxy)
+            usable = (
+                parts.scheme in ("http", "https", "socks5", "socks5h") and bool(parts.hostname) and parts.port != 0
+            )
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ConfigurationError("the proxy is no http(s) or socks5 address; correct it")
+        if parts.scheme.startswith("socks") and find_spec("socksio") is None:
+            raise ConfigurationError("a socks5 proxy needs another package; pip install socksio")
+        return self.proxy
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may repeat: the credential, and what a gateway is told in headers of its own."""
+        told = (value for name, value in self.headers if not name.lower().startswith("anthropic-"))
+        return self.credential, *(value for value in told if len(value) >= _LEAST_SECRET)
 
     def fingerprint(self) -> str:
         """16 hex digits that tell credentials apart and reveal nothing of them."""

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ledger.events import BatchPlanned, RequestBatched
-from scheduler import Policy
+from scheduler import Policy, Worker
 from scheduler.accumulator import accumulate
 from scheduler.providers.base import ProviderLimits
 from tests.support.interrupted import Interrupted
@@ -188,3 +188,33 @@ def test_somebody_else_plans_them_just_before(world: World, method: str, uses: i
     assert accumulate(world.context(ledger)) == 0
     assert ledger.happened
     assert sorted(items(world)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_worker_that_is_bound_to_keys_sends_nobody_elses(world: World) -> None:
+    bound = Worker(msgspec.structs.replace(world.context(), keys=lambda: ["ours"]))
+    world.submit(1, key="ours")
+    world.submit(3, key="theirs")
+    assert bound.plan() == 0  # one of ours waits, and they do not travel together
+    world.submit(3, key="ours")
+    assert bound.plan() == 4
+    assert {row.key for row in world.requests() if row.status == "batched"} == {"ours"}
+    world.submit(1, key="theirs")
+    assert world.worker.plan() == 4
+    while bound.advance():
+        pass
+    assert [batch.status for batch in world.batches()] == ["in_progress", "planned"]
+    world.run()
+    assert world.statuses() == ["succeeded"] * 8
+
+
+def test_a_worker_that_is_bound_to_keys_decides_about_nobody_elses_failures(world: World) -> None:
+    bound = Worker(msgspec.structs.replace(world.context(), keys=lambda: ["ours"]))
+    (body,) = world.send()
+    world.provider.fates[body].append("expired")
+    world.clock.advance(60)
+    while world.worker.advance():
+        pass
+    assert bound.plan() == 0
+    assert world.statuses() == ["expired"]
+    world.run()
+    assert world.statuses() == ["succeeded"]
