@@ -38,8 +38,8 @@ class AnthropicBatchClient:
 
     An input is a list of LangChain's messages, a text, a prompt value, a list of dicts with a role, or a mapping of
     the Messages API's own params, which needs no LangChain and is answered with the provider's own message. `model`
-    is a `ChatAnthropic`, or a binding of one: its key, its address and its settings are used. Without one the
-    environment's account and the configuration's `model` and `max_tokens` are.
+    is a `ChatAnthropic`, or a binding of one: its key, address, headers, proxy and settings are used. Without one
+    the environment's account and the configuration's `model` and `max_tokens` are.
 
     Under one `key` a request is made once, however often it is asked for; where the same one stands several times in
     a list, it is made so many times. What fails by itself is worth a `BatchItemFailed`; where waiting is senseless
@@ -55,7 +55,10 @@ class AnthropicBatchClient:
         model: Any = None,
         cache_manager: CacheManager | None = None,
     ) -> None:
-        """Connects to nothing. Raises `UnsupportedProvider` for one whose batches cannot be made here."""
+        """Connects to nothing. Raises `UnsupportedProvider` for one whose batches cannot be made here.
+
+        Raises `ConfigurationError` for headers or a proxy of the model that batches cannot have.
+        """
         if not capabilities.batch_driver:
             raise UnsupportedProvider(capabilities.provider, names())
         self._translator = Translator(model, config, cache_manager or CacheManager(capabilities, config))

@@ -146,19 +146,30 @@ class BatchItemFailed(LedgerError):
     """One request of a batch ended without an answer; the others are untouched.
 
     `kind` is how it ended (errored, expired, canceled, abandoned; or succeeded, if the answer was purged since),
-    `error_type` and `message` are the provider's own words, or ours where nothing was sent.
+    `error_type` and `message` are the provider's own words, or ours where nothing was sent. `may_be_paid`: it may
+    have been answered, and paid for, so that nothing repeats it by itself.
     """
 
-    def __init__(self, custom_id: str, kind: str, error_type: str | None = None, message: str | None = None) -> None:
-        super().__init__(custom_id, kind, error_type, message)
+    def __init__(
+        self,
+        custom_id: str,
+        kind: str,
+        error_type: str | None = None,
+        message: str | None = None,
+        may_be_paid: bool = False,
+    ) -> None:
+        super().__init__(custom_id, kind, error_type, message, may_be_paid)
         self.custom_id = custom_id
         self.kind = kind
         self.error_type = error_type
         self.message = message
+        self.may_be_paid = may_be_paid
 
     def __str__(self) -> str:
         words = ": ".join(word for word in (self.error_type, self.message) if word)
         ended = f"request {self.custom_id!r} ended as {self.kind}{f' ({words})' if words else ''}"
+        if self.may_be_paid:
+            return f"{ended}; it may have been answered and paid for: ask again under another key to pay once more"
         return f"{ended}; {_AFTER.get(self.kind, '`llm-ledger retry` queues it again')}"
 
 

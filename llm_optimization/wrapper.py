@@ -8,17 +8,20 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from llm_optimization.batching.params import message_of
 from llm_optimization.exceptions import BatchItemFailed
 from llm_optimization.recorded_model import RecordedChatModel
 from llm_optimization.wrapping.labels import TAGS, labels_in
 from llm_optimization.wrapping.mishaps import mishap
-from llm_optimization.wrapping.prompts import item_of, message_of
+from llm_optimization.wrapping.prompts import item_of
 from llm_optimization.wrapping.taps import AnthropicTaps
 from llm_optimization.wrapping.together import all_together, in_own_loop, ready_engine, seat_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatResult
+
+    from llm_optimization.batching import Outcome
 
 __all__ = ["OptimizedLLMWrapper"]
 
@@ -38,6 +41,7 @@ class OptimizedLLMWrapper(RecordedChatModel):
     In a batch, inputs that fail are called as the base calls them (`fallback_to_standard`), and raise what that
     raises; without it, `BatchItemFailed`. What may still be answered out of a batch is never called a second time:
     then the ledger's own errors are raised, and the same inputs under the same `llm_ledger_key` find their answers.
+    What may have been answered and paid for, though nobody has the answer, is a `BatchItemFailed` in any case.
     """
 
     _RECORDS_ONLY: ClassVar[bool] = False
@@ -95,7 +99,7 @@ class OptimizedLLMWrapper(RecordedChatModel):
             result: ChatResult = tapped._format_output(answer, **kwargs)  # noqa: SLF001 - as the base does
             return result
         failure = outcome.failure or BatchItemFailed(outcome.custom_id, outcome.status)
-        if not self.optimization.config.fallback_to_standard or outcome.status not in _WORTH_A_CALL:
+        if not self.optimization.config.fallback_to_standard or not _worth_a_call(outcome):
             raise failure
         mishap("requests of a batch failed, and are made as standard calls", failure)
         async with seat.limit or nullcontext():
@@ -121,3 +125,7 @@ class OptimizedLLMWrapper(RecordedChatModel):
         if not self.optimization.config.fallback_to_standard:
             raise error
         mishap("batches cannot be made, their requests are standard calls", error)
+
+
+def _worth_a_call(outcome: Outcome) -> bool:
+    return outcome.status in _WORTH_A_CALL and not outcome.may_be_paid

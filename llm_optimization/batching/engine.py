@@ -19,6 +19,7 @@ from ledger.queries import requests
 from llm_optimization.batching.awaited import Wait, on_record
 from llm_optimization.batching.lines import Line
 from llm_optimization.batching.outcomes import Outcome, read_outcomes
+from llm_optimization.batching.params import betas_of
 from llm_optimization.batching.watch import Watch
 from llm_optimization.exceptions import BatchIncomplete
 from scheduler import Intake, Policy, Submission, providers
@@ -45,9 +46,14 @@ class Engine:
         self._watch: Watch | None = None
         survives_forks(self)
 
+    @property
+    def betas(self) -> list[str]:
+        """Those under which every request of this account goes, besides its own."""
+        return betas_of(dict(self._settings.headers))
+
     def check(self) -> None:
-        """Raises `ConfigurationError` without a usable key and address. No network."""
-        _ = self._settings.credential, self._settings.address
+        """Raises `ConfigurationError` without a usable key, address and proxy. No network."""
+        _ = self._settings.credential, self._settings.address, self._settings.way
 
     def submit(self, lines: Sequence[Line], *, key: str, tags: Mapping[str, str] | None = None) -> Submission:
         """Put these requests on record; what is there already is skipped. Runs nothing and needs no key.
@@ -89,9 +95,10 @@ class Engine:
         wait = Wait(key, custom_ids)
         with self._lock:
             if self._watch is None or not self._watch.take(wait):
-                self._watch = Watch(self._url, self._settings, self._policy)
-                self._watch.take(wait)
-                self._watch.start()
+                watch = Watch(self._url, self._settings, self._policy)
+                watch.take(wait)
+                watch.start()
+                self._watch = watch  # not before: nobody is to wait for one that could not begin
         return wait.future
 
     def work(self, key: str, custom_ids: Sequence[str], *, timeout: float | None = None) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import make_url
 
 from ledger.backends import open_database
+from ledger.errors import ConfigurationError
 from ledger.forks import survives_forks
 from ledger.settings import LedgerSettings
 from ledger.shared import absolute_url
@@ -19,6 +21,20 @@ from scheduler import Policy, SchedulerSettings, providers
 from scheduler.providers.anthropic import AnthropicSettings
 
 __all__ = ["account_settings", "engine_for"]
+
+# A credential beside the key would make another account of it unseen; the others are each request's own.
+_NOT_CARRIED: Final = frozenset(
+    {
+        "authorization",
+        "x-api-key",
+        "anthropic-version",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+    }
+)
 
 
 def engine_for(settings: AnthropicSettings | None, config: OptimizationConfig) -> Engine:
@@ -44,7 +60,10 @@ def engine_for(settings: AnthropicSettings | None, config: OptimizationConfig) -
 
 
 def account_settings(model: Any) -> AnthropicSettings:
-    """The account that a `ChatAnthropic` speaks for; what it does not say is the environment's."""
+    """The account, headers and proxy of a `ChatAnthropic`; what it does not say is the environment's.
+
+    Raises `ConfigurationError` for a header or a proxy that batches cannot have.
+    """
     seconds = SchedulerSettings.from_env().http_timeout_seconds
     account: AnthropicSettings = providers.settings(PROVIDER, os.environ, timeout_seconds=seconds)
     secret = getattr(model, "anthropic_api_key", None)
@@ -52,7 +71,26 @@ def account_settings(model: Any) -> AnthropicSettings:
     changes: dict[str, Any] = {"base_url": getattr(model, "anthropic_api_url", None) or account.base_url}
     if key.strip():
         changes |= {"api_key": key.strip(), "auth_token": None}
-    return msgspec.structs.replace(account, **changes)
+    changes["headers"] = _carried(getattr(model, "default_headers", None) or {})
+    changes["proxy"] = getattr(model, "anthropic_proxy", None) or None
+    settings = msgspec.structs.replace(account, **changes)
+    _ = settings.way  # said now, and not when requests are on record
+    return settings
+
+
+def _carried(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """In one order, so that the same are the same account. Raises `ConfigurationError`, which tells names alone."""
+    unfit = [name for name, value in headers.items() if name.lower() in _NOT_CARRIED or not _is_plain(value)]
+    if unfit:
+        raise ConfigurationError(
+            f"batches cannot be made with {', '.join(sorted(unfit))} in default_headers; give a credential as api_key"
+            " and plain text as values, and leave out what each request sets by itself"
+        )
+    return tuple(sorted(headers.items()))
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 class _Engines:

@@ -12,10 +12,12 @@ from ledger import Ledger, schema
 from ledger.projections import RequestRow, select_requests
 from ledger.results import Result, results
 from llm_optimization.exceptions import BatchItemFailed
+from scheduler.by_hand import perhaps_paid
 
 __all__ = ["Outcome", "outcome_of", "read_outcomes"]
 
 _PAGE: Final = 500
+_ENDED_WITHOUT_ANSWER: Final = frozenset({"errored", "canceled", "abandoned"})
 
 _NAMED: Final = (
     select_requests()
@@ -35,7 +37,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """How one request ended. `status`: succeeded, errored, expired, canceled, abandoned, or pending while it has not.
 
     `message` is the provider's own message object of a success. `error_type` and `error_message` are the provider's
-    words of a failure, or ours where nothing was sent. `beta`: it was asked under betas.
+    words of a failure, or ours where nothing was sent. `beta`: it was asked under betas. `may_be_paid`: it ended
+    without an answer that anybody has, and with costs that nobody knows, so that to repeat it may be to pay twice.
     """
 
     custom_id: str
@@ -44,23 +47,26 @@ class Outcome(msgspec.Struct, frozen=True):
     error_type: str | None = None
     error_message: str | None = None
     beta: bool = False
+    may_be_paid: bool = False
 
     @property
     def failure(self) -> BatchItemFailed | None:
         """What it failed of; None where there is a message."""
         if self.message is not None:
             return None
-        return BatchItemFailed(self.custom_id, self.status, self.error_type, self.error_message)
+        return BatchItemFailed(
+            self.custom_id, self.status, self.error_type, self.error_message, may_be_paid=self.may_be_paid
+        )
 
 
-def outcome_of(result: Result) -> Outcome:
+def outcome_of(result: Result, *, may_be_paid: bool = False) -> Outcome:
     """The outcome that a result amounts to."""
     row = result.row
     if result.status == "succeeded":
         if result.body is not None:
             return Outcome(row.custom_id, "succeeded", _body(result.body).message, beta=bool(row.betas))
         return Outcome(row.custom_id, "succeeded", None, None, "its answer is not kept in the ledger any more")
-    return Outcome(row.custom_id, result.status, None, row.error_type, row.error_message)
+    return Outcome(row.custom_id, result.status, None, row.error_type, row.error_message, may_be_paid=may_be_paid)
 
 
 def read_outcomes(ledger: Ledger, key: str, custom_ids: Sequence[str]) -> dict[str, Outcome]:
@@ -70,6 +76,9 @@ def read_outcomes(ledger: Ledger, key: str, custom_ids: Sequence[str]) -> dict[s
         place = {"key": key, "custom_ids": list(custom_ids[start : start + _PAGE])}
         with ledger.read() as connection:
             rows = [RequestRow(*row) for row in connection.execute(_NAMED, place)]
+        unclear = set(perhaps_paid(ledger, [row for row in rows if row.status in _ENDED_WITHOUT_ANSWER]))
         for page in results(ledger, rows):
-            found.update((result.row.custom_id, outcome_of(result)) for result in page)
+            found.update(
+                (result.row.custom_id, outcome_of(result, may_be_paid=result.row.id in unclear)) for result in page
+            )
     return found

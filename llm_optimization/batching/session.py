@@ -78,7 +78,7 @@ class BatchSession:
         future: Future[Outcome] = Future()
         with self._change:
             try:
-                line = self._names.line(item_params(params), tags)
+                line = self._names.line(item_params(params, self._engine.betas), tags)
             except InvalidRequest as error:
                 future.set_result(Outcome("unreadable", "errored", None, "invalid_request_error", str(error)))
             else:
@@ -99,15 +99,22 @@ class BatchSession:
         if self._arrived and not self._gathers:
             # By a thread in any case: neither an event loop nor who withdraws is to wait for a database.
             self._gathers = True
-            threading.Thread(target=self._gather, name="llm-ledger session").start()
+            try:
+                threading.Thread(target=self._gather, name="llm-ledger session").start()
+            except Exception as error:  # nobody else would tell those who wait
+                _fail({each.line.custom_id: each.future for each in self._taken()}, error)
 
     def _gather(self) -> None:
         with self._change:
             while self._missing > 0 and (left := self._patient_until - time.monotonic()) > 0:
                 self._change.wait(left)
-            arrived, self._arrived = self._arrived, []
-            self._gathers = False
+            arrived = self._taken()
         self._submit(arrived)
+
+    def _taken(self) -> list[_Arrival]:
+        arrived, self._arrived = self._arrived, []
+        self._gathers = False
+        return arrived
 
     def _submit(self, arrived: list[_Arrival]) -> None:
         arrived = [each for each in arrived if not each.future.cancelled()]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ledger.errors import InvalidRequest, LedgerError
-from llm_optimization.batching.params import item_params
+from llm_optimization.batching.params import betas_of, item_params, message_of
 from llm_optimization.cache_manager import CacheManager
 from llm_optimization.exceptions import ConfigurationError, MissingIntegration, NotWrappable
 
@@ -35,6 +35,7 @@ class Translator:
         self._bound: dict[str, Any] = {}
         if model is not None:
             self._model, self._bound = _unbound(model)
+        self._betas = betas_of(getattr(self._model, "default_headers", None))
         self._config = config
         self._cache = cache
 
@@ -66,16 +67,11 @@ class Translator:
                 raise
             except Exception as error:
                 raise InvalidRequest("", f"no input of a chat model: {error} ({type(error).__name__})") from error
-        return dict(self._cache.mark_params(item_params(payload)).params)
+        return dict(self._cache.mark_params(item_params(payload, self._betas)).params)
 
     def reply(self, message: Mapping[str, Any], *, beta: bool) -> AIMessage:
         """LangChain's message of a provider's message; `beta` if the request had betas."""
-        from anthropic.types import Message
-        from anthropic.types.beta import BetaMessage
-
-        kind = BetaMessage if beta else Message
-        # As the SDK makes it of an answer: what it does not know is kept, not refused.
-        result = self.model._format_output(kind.model_construct(**message))  # noqa: SLF001 - the one way from its answer
+        result = self.model._format_output(message_of(message, beta=beta))  # noqa: SLF001 - the one way from its answer
         reply: AIMessage = result.generations[0].message
         reply.response_metadata = {**(result.llm_output or {}), **reply.response_metadata}
         reply.id = reply.id or message.get("id")

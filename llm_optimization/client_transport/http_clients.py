@@ -1,19 +1,13 @@
-"""An HTTP client that is another one, but for what is done with requests that create messages.
-
-The SDK hands every attempt of every call to `send` of the client that it was given, in all of its versions, and takes
-any client of its HTTP library's class. So ours is of that class, and has the given client do everything: connections,
-proxies, hooks, cookies and timeouts stay where they were.
-"""
+"""An HTTP client that is another one, but for what is done with requests that create messages."""
 
 from __future__ import annotations
 
-import sys
-from functools import cache
 from typing import Any, Final
 
 from llm_optimization.client_transport.attempt import Attempt, refusal
 from llm_optimization.client_transport.bodies import AsyncBody, Body
 from llm_optimization.client_transport.outgoing import outgoing
+from llm_optimization.http_front import Front, client_kind, front_class
 from llm_optimization.wrapping.mishaps import mishap
 from llm_optimization.wrapping.optimization import Optimization
 
@@ -29,39 +23,20 @@ def observing(inner: Any, optimization: Optimization) -> Any:
     """
     if isinstance(inner, _Observing):
         inner = inner.inner
-    for kind in type(inner).__mro__:
-        library = kind.__module__.partition(".")[0]
-        if library in ("httpx", "httpx2") and kind.__name__ in ("Client", "AsyncClient"):
-            return _client_class(sys.modules[library], kind)(inner, optimization)
-    raise TypeError(f"{type(inner).__name__} is no client of httpx or httpx2")
+    kind = client_kind(inner)
+    if kind.__name__ == "Client":
+        return front_class(kind, _Client, _body)(inner, optimization)
+    return front_class(kind, _AsyncClient, _async_body)(inner, optimization)
 
 
-class _Observing:
-    """What both have in common. To be mixed with a client class of `library`."""
+class _Observing(Front):
+    """What both have in common."""
 
-    library: Any
     body: Any
 
     def __init__(self, inner: Any, optimization: Optimization) -> None:
-        # Its own transport is never used; without one, it would make one, and load certificates for it.
-        super().__init__(  # type: ignore[call-arg]
-            transport=self.library.MockTransport(lambda request: self.library.Response(501)),
-            trust_env=False,
-            timeout=inner.timeout,
-            base_url=inner.base_url,
-            follow_redirects=inner.follow_redirects,
-        )
-        self.inner = inner
+        super().__init__(inner)
         self._optimization = optimization
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the given client is."""
-        return bool(self.inner.is_closed)
-
-    def build_request(self, *args: Any, **options: Any) -> Any:
-        """A request as the given client makes it."""
-        return self.inner.build_request(*args, **options)
 
     def _attempts(self, request: Any) -> list[Attempt]:
         """How to send a request: as the last of them, unless one before it is taken. None: it is not for us."""
@@ -91,10 +66,6 @@ class _Client(_Observing):
                 return response
             mishap("the provider refused the cache markers of a request", refused)
         return self._sent(plain, stream=stream, **options)
-
-    def close(self) -> None:
-        """Close the given client."""
-        self.inner.close()
 
     def _sent(self, attempt: Attempt, *, stream: bool, **options: Any) -> Any:
         try:
@@ -132,10 +103,6 @@ class _AsyncClient(_Observing):
             mishap("the provider refused the cache markers of a request", refused)
         return await self._sent(plain, stream=stream, **options)
 
-    async def aclose(self) -> None:
-        """Close the given client."""
-        await self.inner.aclose()
-
     async def _sent(self, attempt: Attempt, *, stream: bool, **options: Any) -> Any:
         try:
             response = await self.inner.send(attempt.form.request, stream=True, **options)
@@ -161,11 +128,9 @@ class _AsyncClient(_Observing):
             self._optimization.record_behind(call)
 
 
-@cache
-def _client_class(library: Any, kind: type) -> Any:
-    """A client class over one of `library`: a program uses one or two of the four."""
-    if kind.__name__ == "Client":
-        body = type("Body", (Body, library.SyncByteStream), {})
-        return type("Client", (_Client, kind), {"library": library, "body": body})
-    body = type("AsyncBody", (AsyncBody, library.AsyncByteStream), {})
-    return type("AsyncClient", (_AsyncClient, kind), {"library": library, "body": body})
+def _body(library: Any) -> dict[str, Any]:
+    return {"body": type("Body", (Body, library.SyncByteStream), {})}
+
+
+def _async_body(library: Any) -> dict[str, Any]:
+    return {"body": type("AsyncBody", (AsyncBody, library.AsyncByteStream), {})}

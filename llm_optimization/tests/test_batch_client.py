@@ -29,6 +29,7 @@ from ledger.savings import Period
 from ledger.summary import savings
 from llm_ledger.simulator import RunningSimulator
 from llm_optimization.batch_client import AnthropicBatchClient
+from llm_optimization.batching.params import item_params
 from llm_optimization.capabilities import ProviderCapabilities
 from llm_optimization.exceptions import (
     BatchIncomplete,
@@ -87,7 +88,7 @@ async def polled(url: str, times: int) -> None:
 
 
 async def test_submit_batch(url: str, simulator: RunningSimulator) -> None:
-    """The provider gets one batch, whose body is these params byte for byte."""
+    """The provider gets one batch, whose body is these params byte for byte, as the model orders them."""
     model = chat(simulator, temperature=0.5)
     messages = [SystemMessage("Be brief."), HumanMessage("What is 2 + 2?")]
     asked = client(model)
@@ -102,9 +103,9 @@ async def test_submit_batch(url: str, simulator: RunningSimulator) -> None:
         shared | {"messages": [{"role": "user", "content": "What is 2 + 2?"}], "system": "Be brief."},
         shared | {"messages": [{"role": "user", "content": "What is 3 + 3?"}]},
     ]
-    requests = [
-        {"custom_id": f"{nonce}-{index}", "params": {**item, "temperature": 0.5}} for index, item in enumerate(items)
-    ]
+    sent = [item_params(model._get_request_payload(item)) for item in (messages, "What is 3 + 3?")]
+    assert sent == [{**item, "temperature": 0.5} for item in items]
+    requests = [{"custom_id": f"{nonce}-{index}", "params": item} for index, item in enumerate(sent)]
     body = json.dumps({"requests": requests}, separators=(",", ":")).encode()
     assert batch["body_sha256"] == sha256(body).hexdigest()
     assert [event.tags for event in events_of(url, RequestRecorded)] == [{"team": "search"}] * 2
@@ -170,8 +171,8 @@ async def test_get_results(simulator: RunningSimulator) -> None:
     assert results[1]["id"] != results[5]["id"]  # the same question twice is asked twice
 
     elsewhere = await client().get_results(key)
-    assert [message.text for message in elsewhere] == [
-        result["content"][0]["text"] if isinstance(result, dict) else result.text for result in results
+    assert [message.content for message in elsewhere] == [
+        result["content"][0]["text"] if isinstance(result, dict) else result.content for result in results
     ]
 
 
@@ -378,6 +379,22 @@ async def test_betas_travel_as_a_header(url: str, simulator: RunningSimulator) -
     (answer,) = await client(model).process_batch(["a"])
     assert answer.text
     assert [event.betas for event in events_of(url, RequestRecorded)] == [("context-1m-2025-08-07",)]
+
+
+async def test_betas_of_every_call_of_the_model_are_those_of_each_request(
+    url: str, simulator: RunningSimulator
+) -> None:
+    model = chat(simulator, default_headers={"Anthropic-Beta": "b-2, b-1"}, betas=["b-1"])
+    (answer,) = await client(model).process_batch(["a"])
+    assert answer.text
+    assert [event.betas for event in events_of(url, RequestRecorded)] == [("b-1", "b-2")]
+
+
+def test_headers_that_a_batch_cannot_have_are_told_at_once(simulator: RunningSimulator) -> None:
+    with pytest.raises(
+        ConfigurationError, match="with Authorization in default_headers; give a credential as api_key"
+    ):
+        client(chat(simulator, default_headers={"Authorization": "Bearer of-somebody-else", "x-team": "search"}))
 
 
 async def test_the_budget_is_told_to_who_waits(monkeypatch: pytest.MonkeyPatch, simulator: RunningSimulator) -> None:

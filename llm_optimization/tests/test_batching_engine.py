@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ from llm_optimization.batching import Engine, Line, Names, account_settings, eng
 from llm_optimization.batching.awaited import Wait
 from scheduler import Context, Loop, Policy, Worker, providers
 from scheduler.providers.anthropic import AnthropicSettings
-from tests.support.batching import KEY, NOW, events_of, hurry, params, slow_provider
+from tests.support.batching import KEY, NOW, events_of, hurry, no_thread, params, slow_provider
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +255,42 @@ def test_the_account_is_the_models_and_what_it_lacks_the_environments(
     assert (told.api_key, told.auth_token, told.base_url) == ("sk-model", None, "http://there")
     nothing = account_settings(object())
     assert (nothing.api_key, nothing.base_url) == (KEY, simulator.base_url)
+
+
+def test_the_headers_and_the_proxy_of_the_model_are_the_accounts_too() -> None:
+    model = ChatAnthropic(model="m", api_key="sk", default_headers={"x-b": "2", "X-A": "1", "anthropic-beta": "b-1"})
+    told = account_settings(model)
+    assert told.headers == (("X-A", "1"), ("anthropic-beta", "b-1"), ("x-b", "2"))
+    assert (engine_for(told, NOW).betas, told.proxy) == (["b-1"], None)
+    assert engine_for(told, NOW) is engine_for(account_settings(model), NOW)
+    assert account_settings(SimpleNamespace(anthropic_proxy="http://proxy:1")).proxy == "http://proxy:1"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("default_headers", {"X-Api-Key": "s3cret"}),
+        ("default_headers", {"authorization": "Bearer s3cret"}),
+        ("default_headers", {"anthropic-version": "s3cret"}),
+        ("default_headers", {"x-a": "s3cret\n"}),
+        ("default_headers", {"x-a": b"s3cret"}),
+        ("anthropic_proxy", "ftp://s3cret"),
+    ],
+)
+def test_what_batches_cannot_have_of_a_model_is_told_at_once(field: str, value: object) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        account_settings(SimpleNamespace(**{field: value}))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_who_could_not_begin_to_work_keeps_nobody_waiting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = lines("a")
+    engine.submit(some, key="k")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError, match="no thread"):
+            engine.work("k", ids(some), timeout=30)
+    engine.work("k", ids(some), timeout=30)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

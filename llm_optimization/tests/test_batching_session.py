@@ -12,7 +12,8 @@ from ledger.errors import ConfigurationError, InputError
 from ledger.events import RequestRecorded
 from llm_ledger.simulator import RunningSimulator
 from llm_optimization.batching import BatchSession, Engine, Outcome, engine_for
-from tests.support.batching import MODEL, NOW, events_of, hurry, params, slow_provider
+from scheduler.providers.anthropic import AnthropicSettings
+from tests.support.batching import KEY, MODEL, NOW, events_of, hurry, no_thread, params, slow_provider
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,15 @@ async def test_a_whole_payload_may_be_put_in(engine: Engine, url: str) -> None:
     assert (recorded.betas, recorded.api_version) == (("b-0", "b-1", "b-2"), "2023-06-01")
 
 
+async def test_betas_of_every_call_of_the_client_are_those_of_each_request(
+    url: str, simulator: RunningSimulator
+) -> None:
+    every = AnthropicSettings(api_key=KEY, base_url=simulator.base_url, headers=(("Anthropic-Beta", "b-1,b-2"),))
+    outcome = await BatchSession(engine_for(every, NOW), 1).put(params("a", betas=["b-2", "b-0"]))
+    assert (outcome.status, outcome.beta) == ("succeeded", True)
+    assert [event.betas for event in events_of(url, RequestRecorded)] == [("b-0", "b-1", "b-2")]
+
+
 async def test_tags_of_the_session_and_of_each_request_come_together(engine: Engine, url: str) -> None:
     session = BatchSession(engine, 2, tags={"team": "search", "run": "1"})
     await asyncio.gather(session.put(params("a")), session.put(params("b"), tags={"run": "2"}))
@@ -99,6 +109,17 @@ async def test_everybody_hears_of_what_makes_waiting_senseless(
     session = BatchSession(engine_for(None, NOW), 2)
     errors = await asyncio.gather(session.put(params("a")), session.put(params("b")), return_exceptions=True)
     assert [type(error) for error in errors] == [ConfigurationError] * 2
+
+
+async def test_everybody_hears_that_there_is_no_thread(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = BatchSession(engine, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        async with asyncio.timeout(30):
+            for question in "ab":
+                with pytest.raises(RuntimeError, match="no thread"):
+                    await session.put(params(question))
+    assert (await session.put(params("c"))).status == "succeeded"
 
 
 async def test_an_unusable_key_is_told_to_everybody(engine: Engine) -> None:

@@ -24,6 +24,10 @@ EXAMPLES: dict[errors.LedgerError, str] = {
         "c1", "errored", "invalid_request_error", "max_tokens: too large"
     ): "request 'c1' ended "
     "as errored (invalid_request_error: max_tokens: too large); correct it, and submit it again",
+    exceptions.BatchItemFailed(
+        "c1", "abandoned", None, "lost", may_be_paid=True
+    ): "request 'c1' ended as abandoned (lost); "
+    "it may have been answered and paid for: ask again under another key to pay once more",
     exceptions.BatchItemFailed("c1", "succeeded", None, "purged"): "request 'c1' ended as succeeded (purged); "
     "submit it under another key",
     exceptions.BatchIncomplete("nightly", ["c1", "c2"]): "2 requests under key 'nightly' are not answered yet; "

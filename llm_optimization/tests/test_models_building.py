@@ -198,6 +198,7 @@ def test_a_service_account_brings_credentials_and_project(monkeypatch: pytest.Mo
     assert named["project"] == "acme"
 
 
+@pytest.mark.integrations
 @pytest.mark.parametrize("account", ["{no json", '{"private_key": "-----BEGIN TOP"}', "[]", "7"])
 def test_a_bad_service_account_is_refused_without_showing_it(account: str) -> None:
     with pytest.raises(ConfigurationError, match="serviceAccountJson is no key of a service account") as refusal:

@@ -22,7 +22,9 @@ from llm_optimization.aimodels import get_generator_model
 from llm_optimization.capabilities import ProviderCapabilities
 from llm_optimization.config import OptimizationConfig
 from llm_optimization.models import provider_of
+from llm_optimization.recorded_model import RecordedChatModel
 from llm_optimization.recording import recorder_for
+from llm_optimization.wrapper import OptimizedLLMWrapper
 from tests.support.provider_stand_ins import ANSWER, CACHED, PROMPT, TEXT, TOKENS, Heard, StandIns, running
 
 pytestmark = [
@@ -62,10 +64,16 @@ CLASSES = {
     "vertexAI": "ChatGoogleGenerativeAI",
     "xai": "ChatXAI",
 }
-# Ollama has no cache to report of; of the other two LangChain's own count leaves cached tokens out.
-CACHE_NOT_TOLD = {"cohere", "mistral", "ollama"}
-# LangChain's class sums nothing up at the end of this one.
-USAGE_NOT_TOLD = {("cohere", "stream")}
+# Ollama has no cache to report of; LangChain's class of Cohere says nothing of one, that of Mistral only whole.
+CACHE_NOT_TOLD = {
+    *(
+        (provider, way)
+        for provider in ("cohere", "ollama")
+        for way in ("invoke", "ainvoke", "stream", "astream", "bound")
+    ),
+    ("mistral", "stream"),
+    ("mistral", "astream"),
+}
 
 Way = Callable[[Any, Any], Awaitable[BaseMessage]]
 
@@ -158,12 +166,9 @@ def said(message: BaseMessage) -> dict[str, Any]:
     return message.model_dump(exclude={"id"})
 
 
-def tokens(row: RequestRow) -> dict[str, int] | None:
-    """What the ledger counts as input, read from a cache, and output. None: unknown."""
-    billed = msgspec.json.decode(row.usage)
-    if not billed:
-        return None
-    ((_, _, _, uncached, _, _, read, output, _),) = billed
+def tokens(row: RequestRow) -> dict[str, int]:
+    """What the ledger counts as input, read from a cache, and output."""
+    ((_, _, _, uncached, _, _, read, output, _),) = msgspec.json.decode(row.usage)
     return {"input": uncached + read, "read": read, "output": output}
 
 
@@ -228,10 +233,39 @@ async def test_a_call_is_the_bare_models_and_recorded(
     *answered, refused = recorded(ledger_at, provider)
     assert [(row.provider, row.status, row.mode) for row in answered] == [(name, "succeeded", "standard")] * len(WAYS)
     assert (refused.provider, refused.status, refused.usage) == (name, "errored", "[]")
-    used = {"input": PROMPT, "read": 0 if provider in CACHE_NOT_TOLD else CACHED, "output": ANSWER}
     assert {way: tokens(row) for way, row in zip(WAYS, answered, strict=True)} == {
-        way: None if (provider, way) in USAGE_NOT_TOLD else used for way in WAYS
+        way: {"input": PROMPT, "read": 0 if (provider, way) in CACHE_NOT_TOLD else CACHED, "output": ANSWER}
+        for way in WAYS
     }
+
+
+def test_what_a_model_hands_on_to_one_derived_from_it_is_recorded_once(server: StandIns, ledger_at: str) -> None:
+    """ChatBedrock calls a Converse model of its own making, and binds tools to it."""
+    from langchain_aws import ChatBedrock
+
+    base: Any = ChatBedrock(
+        model=MODELS["bedrock"],
+        beta_use_converse_api=True,
+        region="us-east-1",
+        aws_access_key_id="AKIA1",
+        aws_secret_access_key="secret",
+        endpoint_url=server.url("bedrock"),
+    )
+    settings = OptimizationConfig(
+        optimization_enabled=True, caching_enabled=True, database_url=ledger_at, key="derived"
+    )
+    schema = {"title": "city", "description": "One.", "type": "object", "properties": {"name": {"type": "string"}}}
+    for wrapper in (OptimizedLLMWrapper, RecordedChatModel):
+        model: Any = wrapper(base, "bedrock", settings)
+        assert type(model._as_converse.base_model) is type(base._as_converse)
+        assert TEXT in model.invoke("Hi").text
+        assert TEXT in str(reduce(add, model.stream("Hi")).text)
+        assert TEXT in model.bind_tools([weather]).invoke("Hi").text
+        assert model.with_structured_output(schema, include_raw=True).invoke("Hi")["raw"].text == TEXT
+    assert len(server.taken()) == 8
+    assert [(row.status, tokens(row)["read"]) for row in recorded(ledger_at, "derived")] == [
+        ("succeeded", CACHED)
+    ] * 8
 
 
 def test_sampling_reaches_anthropic_only_where_it_is_taken(server: StandIns) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,8 +24,6 @@ from llm_optimization.recorded_model import RecordedChatModel
 from tests.support.wrapped_calls import LONG, calls, claude, markers, sending
 
 ON = OptimizationConfig(optimization_enabled=True)
-# Before it took raw responses, nobody could tell.
-SAYS_RETRIES = "with_raw_response" in inspect.getsource(ChatAnthropic._create)
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 
 
@@ -44,7 +41,7 @@ async def base(simulator: RunningSimulator) -> AsyncIterator[ChatAnthropic]:
     ("fault", "status", "error_type"),
     [
         ({"kind": "status", "status": 429}, 429, "rate_limit_error"),
-        ({"kind": "status", "status": 529}, 529, "call_uncertain"),
+        ({"kind": "status", "status": 529}, 529, "overloaded_error"),
         ({"kind": "status", "status": 500, "commit": True}, 500, "call_uncertain"),
         ({"kind": "drop_after"}, None, "call_uncertain"),
     ],
@@ -98,14 +95,48 @@ async def test_a_call_given_up_may_have_been_billed(
     )
 
 
-async def test_repeats_of_the_sdk_are_told(base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str) -> None:
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"kind": "drop_after"}, "the answer was lost: "),
+        ({"kind": "status", "status": 500}, "the provider answered with status 500, and the SDK asked again"),
+        ({"kind": "status", "status": 429}, None),
+        ({"kind": "status", "status": 529}, None),
+    ],
+)
+async def test_what_the_sdk_repeats_is_told_if_it_may_have_been_billed(
+    simulator: RunningSimulator, ledger_url: str, fault: dict[str, Any], reason: str | None, streams: bool
+) -> None:
     async with claude(simulator, max_retries=1) as patient:
-        simulator.fault(endpoint="messages", kind="status", status=500, retry_after=0.001)
-        assert RecordedChatModel(patient, "anthropic", ON).invoke("One?").content
-    rows = calls(ledger_url)
-    assert rows[0].status == "succeeded"
-    if SAYS_RETRIES:
-        assert [row.error_message for row in rows[1:]] == ["the SDK repeated the call 1 times"]
+        simulator.fault(endpoint="messages", retry_after=0.001, **fault)
+        llm = RecordedChatModel(patient, "anthropic", ON)
+        assert [chunk async for chunk in llm.astream("One?")] if streams else llm.invoke("One?").content
+    statuses = sorted((row.status, (row.error_message or "").startswith(reason or "")) for row in calls(ledger_url))
+    assert statuses == ([("errored", True)] if reason else []) + [("succeeded", not reason)]
+
+
+async def test_a_refusal_hides_no_attempt_that_was_lost(simulator: RunningSimulator, ledger_url: str) -> None:
+    async with claude(simulator, max_retries=2) as patient:
+        simulator.fault(endpoint="messages", kind="drop_after")
+        simulator.fault(endpoint="messages", kind="status", status=429, retry_after=0.001, times=2)
+        with pytest.raises(anthropic.RateLimitError):
+            await RecordedChatModel(patient, "anthropic", ON).ainvoke("One?")
+    assert sorted(row.error_type for row in calls(ledger_url)) == ["call_uncertain", "rate_limit_error"]
+
+
+class AsksTwice(ChatAnthropic):
+    """A host's own model, which looks at its first answer."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        super()._generate(*args, **kwargs)
+        return super()._generate(*args, **kwargs)
+
+
+def test_a_model_that_asks_twice_within_a_call_has_two_records(simulator: RunningSimulator, ledger_url: str) -> None:
+    base = AsksTwice(model="claude-sonnet-4-6", api_key="k", base_url=simulator.base_url, max_retries=0)
+    RecordedChatModel(base, "anthropic", ON).invoke("One?")
+    assert [row.status for row in calls(ledger_url)] == ["succeeded", "succeeded"]
 
 
 # --- streams -------------------------------------------------------------------------------------------------------

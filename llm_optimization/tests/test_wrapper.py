@@ -7,9 +7,11 @@ import copy
 import inspect
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anthropic
 import pytest
@@ -22,11 +24,14 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 from pydantic import BaseModel, SecretStr
 
-from ledger import Ledger
+from ledger import Ledger, NewEvent
+from ledger.events import RequestAbandoned, RequestCostUnknown, request_stream
 from ledger.savings import Period
 from ledger.summary import savings
 from llm_ledger.simulator import RunningSimulator
 from llm_optimization import OptimizationConfig, OptimizedLLMWrapper
+from llm_optimization.batching import Names, account_settings, engine_for
+from llm_optimization.batching.params import item_params
 from llm_optimization.cache_manager import CacheManager
 from llm_optimization.capabilities import ProviderCapabilities
 from llm_optimization.exceptions import BatchItemFailed, DatabaseUnusable, InvalidOptimizationConfig, NotWrappable
@@ -402,6 +407,33 @@ async def test_batch_finds_again_what_was_answered(base: ChatAnthropic, simulato
     again = await llm.abatch(["Two?", "One?"], config)
     assert [answer.content for answer in again] == [answer.content for answer in reversed(first)]
     assert len(simulator.log()["batches"]) == 1
+
+
+@pytest.mark.parametrize("reason", [None, "its results expired before they were fetched"])
+async def test_what_may_have_been_paid_for_is_not_called_again(
+    base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str, reason: str | None
+) -> None:
+    llm = OptimizedLLMWrapper(base, "anthropic", BATCHES)
+    line = Names().line(item_params(base._get_request_payload("One?")))
+    engine_for(account_settings(base), llm.config).submit([line], key="nightly")
+    (row,) = calls(ledger_url)
+    ended: list[Any] = [RequestCostUnknown(reason=reason)] if reason else []
+    ended.append(RequestAbandoned(reason=reason or "three attempts failed", attempts=1))
+    stream, now = request_stream(row.id), datetime.now(UTC)
+    with Ledger.open(ledger_url) as ledger:
+        ledger.append(
+            NewEvent(stream, row.version + ahead, data, ledger.ids.new(), now, UUID(row.id))
+            for ahead, data in enumerate(ended, start=1)
+        )
+    (answer,) = await llm.abatch(["One?"], {"metadata": {"llm_ledger_key": "nightly"}}, return_exceptions=True)
+    if reason is None:
+        assert answer.response_metadata["usage"]["service_tier"] == "standard"
+        return
+    assert isinstance(answer, BatchItemFailed)
+    assert "ask again under another key" in str(answer)
+    assert simulator.log()["calls"].get("messages", 0) == 0
+    (elsewhere,) = await llm.abatch(["One?"], {"metadata": {"llm_ledger_key": "again"}})
+    assert elsewhere.response_metadata["usage"]["service_tier"] == "batch"
 
 
 async def test_an_unusable_ledger_makes_batches_standard_calls(base: ChatAnthropic, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from anthropic.types import Message, RawMessageDeltaEvent, RawMessageStartEvent
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -38,7 +39,7 @@ def test_a_result_of_openais_form() -> None:
         answer, ChatResult(generations=[ChatGeneration(message=reply, generation_info={"finish_reason": "stop"})],
                            llm_output=output)
     )  # fmt: skip
-    usage = {"usage_metadata": USAGE, "reported": reported}
+    usage = {"usage_metadata": {**USAGE, "input_token_details": {"cache_read": 1}}, "reported": reported}
     assert answer.outcome("gpt-5") == Answered("gpt-5-2026", "chatcmpl-1", "stop", usage)
     assert answer.complete
 
@@ -70,6 +71,67 @@ def test_usage_of_chunks_adds_up_as_langchain_adds_it() -> None:
     usage = {"usage_metadata": total, "reported": {"x": 1}}
     assert answer.outcome("m") == Answered("mistral-9", "run-1", "stop", usage)
     assert not answer.complete  # only the end of the stream tells
+
+
+def test_a_stream_that_only_counts_is_read_by_its_counts() -> None:
+    """As Cohere's, at whose end LangChain sums nothing up."""
+    counts = {"total_tokens": 7.0, "input_tokens": 3.0, "output_tokens": 4.0}
+    answer = Answer()
+    for text, info in (("Yes.", None), ("", {"finish_reason": "COMPLETE", "token_count": counts})):
+        hear_chunk(answer, ChatGenerationChunk(message=AIMessageChunk(text), generation_info=info))
+    assert answer.outcome("m") == Answered("m", None, "COMPLETE", {"usage_metadata": USAGE, "reported": None})
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{}, {"input_tokens": 3}, {"input_tokens": 3, "output_tokens": None}, {"input_tokens": -1, "output_tokens": 4},
+     {"input_tokens": 3.5, "output_tokens": 4}, {"input_tokens": True, "output_tokens": 4},
+     {"input_tokens": float("nan"), "output_tokens": 4}, {"input_tokens": float("inf"), "output_tokens": 4}],
+)  # fmt: skip
+def test_half_a_count_is_no_usage(counts: dict[str, Any]) -> None:
+    answer = Answer()
+    hear_chunk(answer, ChatGenerationChunk(message=AIMessageChunk(""), generation_info={"token_count": counts}))
+    assert answer.outcome("m").usage is None
+
+
+def read_from_cache(usage: dict[str, Any], reported: dict[str, Any]) -> Any:
+    reply = AIMessage("Yes.", usage_metadata=usage)
+    answer = Answer()
+    hear_result(answer, ChatResult(generations=[ChatGeneration(message=reply)], llm_output={"token_usage": reported}))
+    told: Any = answer.outcome("m").usage
+    return told["usage_metadata"].get("input_token_details")
+
+
+def test_what_was_read_from_a_cache_is_found_where_langchain_leaves_it_out() -> None:
+    """As of Mistral's whole answers."""
+    assert read_from_cache(USAGE, {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}) == {
+        "cache_read": 2
+    }
+    told = {**USAGE, "input_token_details": {"audio": 1}}
+    assert read_from_cache(told, {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}) == {
+        "audio": 1,
+        "cache_read": 2,
+    }
+
+
+@pytest.mark.parametrize("details", [{"cache_read": 1}, {"cache_read": 0}, {"priority_cache_read": 1}])
+def test_what_langchain_says_of_a_cache_stands(details: dict[str, int]) -> None:
+    told = {**USAGE, "input_token_details": details}
+    assert read_from_cache(told, {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}) == details
+
+
+@pytest.mark.parametrize(
+    "reported",
+    [
+        {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 2}},
+        {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}},
+        {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": "2"}},
+        {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 0}},
+        {"prompt_tokens": 3, "prompt_tokens_details": None},
+    ],
+)
+def test_what_does_not_agree_is_left_alone(reported: dict[str, Any]) -> None:
+    assert read_from_cache(USAGE, reported) is None
 
 
 def test_anthropics_message_is_heard_as_the_api_gave_it() -> None:

@@ -147,6 +147,37 @@ def test_what_python_makes_no_class_of_is_not_wrapped() -> None:
         OptimizedLLMWrapper(Final(messages=iter([])), "ollama", {})
 
 
+class Handing(Keeping):
+    """A model that makes another one of itself."""
+
+    @property
+    def other(self) -> Keeping:
+        return Keeping(name_="b", _count=2)
+
+    @property
+    def plain(self) -> str:
+        return self.name_
+
+    @plain.setter
+    def plain(self, value: str) -> None:
+        self.name_ = value
+
+
+def test_a_model_that_a_wrapped_one_makes_of_itself_is_wrapped_alike() -> None:
+    base = Handing()
+    llm: Any = RecordedChatModel(base, "ollama", SETTINGS)
+    other = llm.other
+    assert isinstance(other, RecordedChatModel)
+    assert isinstance(other, Keeping)
+    assert other.optimization is llm.optimization
+    assert type(other.base_model) is Keeping
+    assert (other.name_, llm.plain) == ("b", "a")
+    llm.plain = "c"
+    assert llm.name_ == "c"
+    assert type(base.other) is Keeping
+    assert type(type(llm)().other) is Keeping  # made by its fields, as its base is: without settings
+
+
 def test_what_is_misspelt_is_missed_as_ever(base: ChatAnthropic, llm: Any) -> None:
     with pytest.raises(AttributeError, match="temprature"):
         _ = llm.temprature

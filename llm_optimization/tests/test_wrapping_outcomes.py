@@ -62,7 +62,7 @@ def test_a_refusal_without_a_body_is_told_in_the_errors_words() -> None:
     assert outcome_of(ApiError("", code=400, type="bad")) == Refused("bad", "ApiError", 400)
 
 
-@pytest.mark.parametrize("status", [408, 409, 499, 500, 502, 503, 504, 529])
+@pytest.mark.parametrize("status", [408, 409, 499, 500, 502, 503, 504])
 def test_what_a_server_says_of_itself_may_have_been_billed(status: int) -> None:
     outcome = outcome_of(ApiError(status_code=status))
     assert isinstance(outcome, CostUnknown)

@@ -12,22 +12,24 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from llm_optimization.recording.calls import Answered
+from llm_optimization.wrapping.told_usage import from_counts, with_cache_read
 
 __all__ = ["Answer", "hear_chunk", "hear_result"]
 
 _MODEL: Final = ("model_name", "model", "model_id")
 _STOP: Final = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _REPORTED: Final = ("token_usage", "usage")
+_COUNTED: Final = "token_count"  # Cohere's
 
 
 class Answer:
     """What was heard of an answer so far.
 
     `began`: anything at all; `complete`: all that says what it cost. `raw` is Anthropic's own usage object, `summed`
-    LangChain's, `reported` the token usage of another provider in its own words.
+    LangChain's, `reported` the token usage of another provider in its own words, `counted` its bare counts.
     """
 
-    __slots__ = ("began", "complete", "message_id", "model", "raw", "reported", "stop_reason", "summed")
+    __slots__ = ("began", "complete", "counted", "message_id", "model", "raw", "reported", "stop_reason", "summed")
 
     def __init__(self) -> None:
         self.began = self.complete = False
@@ -37,15 +39,19 @@ class Answer:
         self.raw: dict[str, Any] | None = None
         self.summed: UsageMetadata | None = None
         self.reported: Mapping[str, Any] | None = None
+        self.counted: Mapping[str, Any] | None = None
 
     def outcome(self, asked_model: str) -> Answered:
         """The answer as it is recorded; a model that did not say its name is the one that was asked."""
         return Answered(self.model or asked_model, self.message_id, self.stop_reason, self._usage())
 
     def _usage(self) -> Mapping[str, Any] | None:
-        if self.raw is not None or self.summed is None:
+        if self.raw is not None:
             return self.raw
-        return {"usage_metadata": self.summed, "reported": self.reported}
+        summed = self.summed or (self.counted and from_counts(self.counted))
+        if not summed:
+            return None
+        return {"usage_metadata": with_cache_read(summed, self.reported), "reported": self.reported}
 
 
 def hear_result(answer: Answer, result: ChatResult) -> None:
@@ -82,6 +88,8 @@ def _hear_metadata(answer: Answer, told: Mapping[str, Any]) -> None:
     for name in _REPORTED:
         if isinstance(reported := told.get(name), Mapping) and reported:
             answer.reported = reported
+    if isinstance(counted := told.get(_COUNTED), Mapping):
+        answer.counted = counted
 
 
 def _text(told: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -20,7 +20,7 @@ from llm_optimization.wrapping.answers import Answer, hear_chunk, hear_result
 from llm_optimization.wrapping.anthropic_answers import hear_event, hear_message
 from llm_optimization.wrapping.labels import Labels, named
 from llm_optimization.wrapping.mishaps import mishap
-from llm_optimization.wrapping.outcomes import names_cache_markers, outcome_of
+from llm_optimization.wrapping.outcomes import is_refusal, names_cache_markers, outcome_of
 from llm_optimization.wrapping.prompts import marked_messages, model_name, prepared
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from llm_optimization.wrapping.optimization import Optimization
 
-__all__ = ["Call", "astreamed", "attempts", "call_of", "streamed"]
+__all__ = ["Attempt", "Call", "astreamed", "attempts", "call_of", "current_call", "streamed"]
 
 # Whoever raises one of these leaves now; a record is not what holds them up.
 _WAITS_FOR_NOTHING: Final = (GeneratorExit, CancelledError, KeyboardInterrupt, SystemExit)
@@ -41,6 +41,11 @@ def call_of(model: Any) -> Call | None:
     """The call that this model (or a copy of it) makes right now, in this context."""
     call = _current.get()
     return call if call is not None and call.optimization is model.optimization else None
+
+
+def current_call() -> Call | None:
+    """The call that is made right now, in this context, whoever makes it."""
+    return _current.get()
 
 
 def attempts(
@@ -102,7 +107,9 @@ class Call:
         self._params: Mapping[str, Any] | None = None
         self._api_version = ""
         self._sent = not sees_payload  # as far as anybody can tell
-        self._repeated = 0
+        self._error: BaseException | None = None
+        self._attempt: Attempt | None = None
+        self._earlier: list[FinishedCall] = []
         self._open = True
         if self._marks and not sees_payload:
             self.messages = marked_messages(self.optimization, messages, self._model, options)
@@ -112,6 +119,8 @@ class Call:
 
     def prepared(self, payload: dict[str, Any]) -> dict[str, Any]:
         """The payload to send instead."""
+        if self._answer.complete or self._error is not None:
+            self._conclude()
         made = prepared(self.optimization, payload, self._headers, marks=self._marks)
         self._params, self._markers, self._api_version = made.payload, made.markers, made.api_version
         return made.payload
@@ -125,10 +134,16 @@ class Call:
         except TypeError:  # what it says of arguments it does not know, and of a missing credential
             self._sent = False
             raise
+        except Exception as error:
+            self._error = error
+            raise
 
-    def repeated(self, times: int) -> None:
-        """The SDK sent the request `times` times before the one that was answered."""
-        self._repeated = times
+    def attempt(self) -> Attempt:
+        """The SDK sends the request; once more, if it could make nothing of the attempt before."""
+        if self._attempt is not None and self._attempt.lost is not None:
+            self._earlier.append(self._finished_call(self._attempt.lost))
+        self._attempt = Attempt()
+        return self._attempt
 
     def hear_message(self, message: Any) -> None:
         """Anthropic's own message."""
@@ -264,12 +279,14 @@ class Call:
         if error is not None and self._markers and not self._answer.began and names_cache_markers(error):
             self.repeats = True
             mishap("the provider refuses the cache markers", error)
-        if not self.optimization.records or not self._sent:
+        if not self.optimization.records:
             return []
-        ended = [self._finished_call(self._outcome(error))]
-        if self._repeated:
-            ended.append(self._finished_call(CostUnknown(f"the SDK repeated the call {self._repeated} times")))
-        return ended
+        return [*self._earlier, self._finished_call(self._outcome(error))] if self._sent else self._earlier
+
+    def _conclude(self) -> None:
+        """Somebody's own hook asks a second time within its call: what was answered before is a record of its own."""
+        self._earlier.append(self._finished_call(self._outcome(self._error)))
+        self._answer, self._error, self._attempt, self._sent = Answer(), None, None, False
 
     def _outcome(self, error: BaseException | None) -> Outcome:
         if self._answer.complete:
@@ -291,3 +308,26 @@ class Call:
             tags=tags,
             key=key,
         )
+
+
+class Attempt:
+    """One attempt of the SDK's. `lost`: it may have been answered and billed, and nobody saw the answer."""
+
+    __slots__ = ("lost",)
+
+    def __init__(self) -> None:
+        self.lost: CostUnknown | None = None
+
+    def answered(self, status: int) -> None:
+        """The head of an answer is in."""
+        if status >= 400 and not is_refusal(status):
+            self.lost = CostUnknown(f"the provider answered with status {status}, and the SDK asked again")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and isinstance(outcome := outcome_of(error), CostUnknown):
+            self.lost = CostUnknown(f"{outcome.reason}; the SDK asked again")

@@ -8,7 +8,7 @@ Ours is one field, `optimization`, which no dump, repr or serialisation shows.
 
 from __future__ import annotations
 
-from inspect import signature
+from inspect import getattr_static, signature
 from types import new_class
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
 
 from llm_optimization.exceptions import NotWrappable
+from llm_optimization.wrapping.mishaps import mishap
 from llm_optimization.wrapping.optimization import Optimization
 from llm_optimization.wrapping.taps import AnthropicTaps, is_tappable
 from scheduler.providers.anthropic.limits import NAME as ANTHROPIC
@@ -51,10 +52,11 @@ def wrapped(wrapper: _Wrapper, model: Any, optimization: Optimization) -> Record
 def bare(model: RecordedChatModel) -> BaseChatModel:
     """A model of the base's own class on the present state: the one that was wrapped, where nothing changed since."""
     state = {name: value for name, value in model.__dict__.items() if name != FIELD}
+    kind = origin_of(type(model))[1]
     origin: BaseChatModel | None = getattr(model.optimization, "origin", None)
-    if origin is not None and _same(origin.__dict__, state):
+    if type(origin) is kind and _same(origin.__dict__, state):
         return origin
-    made: BaseChatModel = _moved(model, origin_of(type(model))[1])
+    made: BaseChatModel = _moved(model, kind)
     return made
 
 
@@ -106,6 +108,7 @@ def _generated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> _W
         "__made_of__": (wrapper, base, tapped),
         "__unmanaged__": frozenset(filter(lambda hook: not _is_managed(getattr(base, hook)), _HOOKS)),
     }
+    body.update((name, _passed_on(derived)) for name, derived in _own_properties(base).items())
     for name in _OPTIONAL:
         if getattr(base, name) is getattr(BaseChatModel, name):
             body[name] = getattr(BaseChatModel, name)
@@ -115,6 +118,31 @@ def _generated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> _W
         if getattr(base, native, None) is not None and "_stream" not in body:
             setattr(made, native, None)
     return made
+
+
+def _own_properties(base: type[BaseChatModel]) -> dict[str, property]:
+    """What a class computes beyond what every chat model does, and beyond what it dumps."""
+    found = {name: getattr(base, name) for name in dir(base) if isinstance(getattr_static(base, name), property)}
+    known = {*dir(BaseChatModel), *base.model_computed_fields}
+    return {name: value for name, value in found.items() if name not in known}
+
+
+def _passed_on(derived: property) -> property:
+    """The same property; where it gives another chat model (ChatBedrock its Converse one), that is wrapped alike."""
+
+    def get(self: Any) -> Any:
+        value = derived.__get__(self)
+        optimization = self.__dict__.get(FIELD)
+        if optimization is None or not isinstance(value, BaseChatModel) or FIELD in value.__dict__:
+            return value
+        try:
+            # With the same object of ours: a call that this model hands on to it is one call.
+            return wrapped(origin_of(type(self))[0], value, optimization)
+        except NotWrappable as error:
+            mishap("a model derived from another cannot be wrapped", error)
+            return value
+
+    return property(get, derived.fset, derived.fdel, derived.__doc__)
 
 
 def _is_managed(hook: Any) -> bool:

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from llm_optimization.recording.calls import CostUnknown, Refused
 
-__all__ = ["names_cache_markers", "outcome_of", "status_of"]
+__all__ = ["is_refusal", "names_cache_markers", "outcome_of", "status_of"]
 
 # A conflict or a timeout that the server reports may come after the work was done.
 _NOT_REFUSALS: Final = frozenset({408, 409, 499})
+_OVERLOADED: Final = 529
 
 # Exceptions of httpx, requests, urllib3, aiohttp, botocore and the socket module for a connection that nobody made.
 _NEVER_CONNECTED: Final = frozenset(
@@ -36,15 +37,15 @@ _DEPTH: Final = 8
 def outcome_of(error: BaseException, *, began: bool = False) -> Refused | CostUnknown:
     """How a call ended that ended in `error`. `began`: a part of the answer was there already.
 
-    Refused, and billed nothing: the provider said so by its status (4xx, but for 408, 409 and 499), or was never
-    reached. Anything else may have been answered, and billed.
+    Refused, and billed nothing: the provider said so by its status (see `is_refusal`), or was never reached. Anything
+    else may have been answered, and billed.
     """
     if began and isinstance(error, GeneratorExit):
         return CostUnknown("the stream was left before its end")
     if began:
         return CostUnknown(f"the answer broke off: {_kind(error)}")
     status = status_of(error)
-    if status is not None and 400 <= status < 500 and status not in _NOT_REFUSALS:
+    if status is not None and is_refusal(status):
         return Refused(_error_type(error), _text(error), status)
     if status is not None and status >= 400:
         return CostUnknown(f"the provider answered with status {status}: {_kind(error)}")
@@ -53,6 +54,11 @@ def outcome_of(error: BaseException, *, began: bool = False) -> Refused | CostUn
     if any(_names(cause) & _NEVER_CONNECTED for cause in _causes(error)):
         return Refused("connection_error", f"the provider was not reached: {_kind(error)}")
     return CostUnknown(f"the answer was lost: {_kind(error)}")
+
+
+def is_refusal(status: int) -> bool:
+    """Whether that status says that nothing was done: 4xx but for 408, 409 and 499, or 529 (overloaded)."""
+    return status == _OVERLOADED or (400 <= status < 500 and status not in _NOT_REFUSALS)
 
 
 def status_of(error: BaseException) -> int | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from llm_optimization.wrapping.optimization import Optimization
 
-__all__ = ["Prepared", "item_of", "marked_messages", "message_of", "model_name", "prepared"]
+__all__ = ["Prepared", "item_of", "marked_messages", "model_name", "prepared"]
 
 _NAMES = ("model_name", "model", "model_id", "deployment_name", "azure_deployment")
 
@@ -59,14 +59,6 @@ def item_of(optimization: Optimization, payload: Mapping[str, Any]) -> Mapping[s
         except Exception as error:
             mishap("prompts cannot be marked", error)
     return params
-
-
-def message_of(message: Mapping[str, Any], *, beta: bool) -> Any:
-    """A message out of a batch as the SDK makes one of an answer: what it does not know is kept, not refused."""
-    from anthropic.types import Message
-    from anthropic.types.beta import BetaMessage
-
-    return (BetaMessage if beta else Message).model_construct(**message)
 
 
 def marked_messages(

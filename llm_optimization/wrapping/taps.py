@@ -6,10 +6,11 @@ Stood in front of the base by a generated class. `_get_request_payload` is the o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from llm_optimization.wrapping.calls import Call, call_of
+from llm_optimization.wrapping.hearing import heard
 
 __all__ = ["AnthropicTaps", "is_tappable"]
 
@@ -30,13 +31,23 @@ class AnthropicTaps:
         call = call_of(self)
         return payload if call is None else call.prepared(payload)
 
+    @property
+    def _client(self) -> Any:
+        client = super()._client  # type: ignore[misc]
+        return client if call_of(self) is None else heard(client)
+
+    @property
+    def _async_client(self) -> Any:
+        client = super()._async_client  # type: ignore[misc]
+        return client if call_of(self) is None else heard(client)
+
     def _create(self, payload: dict[str, Any]) -> Any:
         call = call_of(self)
         if call is None:
             return super()._create(payload)  # type: ignore[misc]
         with call.sending():
             response = super()._create(payload)  # type: ignore[misc]
-        return self._opened(call, payload, response, _overheard)
+        return _overheard(call, response) if self._is_mute(payload) else response
 
     async def _acreate(self, payload: dict[str, Any]) -> Any:
         call = call_of(self)
@@ -44,7 +55,7 @@ class AnthropicTaps:
             return await super()._acreate(payload)  # type: ignore[misc]
         with call.sending():
             response = await super()._acreate(payload)  # type: ignore[misc]
-        return self._opened(call, payload, response, _aoverheard)
+        return _aoverheard(call, response) if self._is_mute(payload) else response
 
     def _format_output(self, data: Any, **kwargs: Any) -> Any:
         call = call_of(self)
@@ -58,14 +69,9 @@ class AnthropicTaps:
             call.hear_event(event)
         return super()._make_message_chunk_from_anthropic_event(event, **kwargs)  # type: ignore[misc]
 
-    def _opened(
-        self, call: Call, payload: dict[str, Any], response: Any, overheard: Callable[[Call, Any], Any]
-    ) -> Any:
-        """The response; before langchain-anthropic 1 its events can only be heard as they are read."""
-        if retries := getattr(response, "retries_taken", 0):
-            call.repeated(retries)
-        hears_events = hasattr(super(), _EVENT)
-        return response if hears_events or not payload.get("stream") else overheard(call, response)
+    def _is_mute(self, payload: dict[str, Any]) -> bool:
+        """Before langchain-anthropic 1 the events of a stream can only be heard as they are read."""
+        return bool(payload.get("stream")) and not hasattr(super(), _EVENT)
 
 
 def _overheard(call: Call, events: Any) -> Iterator[Any]:

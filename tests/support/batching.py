@@ -13,7 +13,7 @@ from ledger.events import EventData
 from llm_ledger.simulator import RunningSimulator, SimulatorConfig, running
 from llm_optimization.config import OptimizationConfig
 
-__all__ = ["KEY", "MODEL", "NOW", "events_of", "hurry", "params", "slow_provider"]
+__all__ = ["KEY", "MODEL", "NOW", "events_of", "hurry", "no_thread", "params", "slow_provider"]
 
 Kind = TypeVar("Kind", bound=EventData)
 
@@ -33,6 +33,11 @@ def hurry(patch: pytest.MonkeyPatch, simulator: RunningSimulator) -> None:
     patch.setenv("LLM_LEDGER_POLL_MIN_SECONDS", "0.02")
     patch.setenv("LLM_LEDGER_POLL_MAX_SECONDS", "0.2")
     patch.setenv("LLM_LEDGER_BATCH_TIMEOUT_SECONDS", "0")
+
+
+def no_thread(_: object) -> None:
+    """`Thread.start` where the system has none left."""
+    raise RuntimeError("no thread")
 
 
 @contextmanager

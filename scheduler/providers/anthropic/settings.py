@@ -26,7 +26,7 @@ class AnthropicSettings(msgspec.Struct, frozen=True, kw_only=True):
     `timeout_seconds` is the longest silence on a connection. `read_retries` is how often the SDK repeats a read
     that failed for a passing reason; a submission is never repeated. `headers` go along with everything that is
     asked, besides `anthropic-beta`: that belongs to each request, and whoever makes one reads it here. `proxy` is the
-    URL of one that everything goes through, instead of what the environment names.
+    URL of one that everything goes through; as in the SDK, one that the environment names comes first.
     """
 
     api_key: str | None = None

@@ -138,6 +138,30 @@ def test_headers_named_in_the_environment_travel_with_everything(server, script,
     assert server.requests[0].headers["anthropic-version"] == "2023-06-01"
 
 
+def test_headers_of_the_settings_travel_with_everything(server, script, connect, monkeypatch) -> None:
+    """They win over the environment's, however those are spelled; betas are each submission's own."""
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Team: search\nAnthropic-Workspace-Id: w:1")
+    mine = (("X-Gateway-Auth", "tok"), ("anthropic-beta", "b-1"), ("anthropic-workspace-id", "w:2"))
+    provider = connect(server.base_url, headers=mine)
+    server.play(script.answer(200, BATCH), script.answer(200, BATCH))
+    create(provider)
+    provider.retrieve("msgbatch_1")
+    for request in server.requests:
+        told = [request.headers.get(name) for name in ("x-team", "x-gateway-auth", "anthropic-workspace-id")]
+        assert told == ["search", "tok", "w:2"]
+        assert "anthropic-beta" not in request.headers
+    assert provider.account().workspace == "w:2"
+
+
+def test_everything_goes_through_the_proxy(server, script, connect) -> None:
+    provider = connect("http://api.invalid", proxy=server.base_url)
+    server.play(script.answer(200, BATCH), script.answer(200, BATCH))
+    create(provider)
+    provider.retrieve("msgbatch_1")
+    place = "http://api.invalid/v1/messages/batches"
+    assert [request.path for request in server.requests] == [place, f"{place}/msgbatch_1"]
+
+
 def test_debug_logging_does_not_eat_the_body(server, script, provider, caplog) -> None:
     caplog.set_level(logging.DEBUG)
     server.play(script.answer(200, BATCH))
@@ -327,3 +351,11 @@ def test_an_answer_that_repeats_the_key_is_not_passed_on(server, script, provide
     assert "sk-secret-1" not in str(caught.value)
     assert "ANTHROPIC_API_KEY" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_answer_that_repeats_what_a_gateway_was_told_is_not_passed_on(server, script, connect) -> None:
+    provider = connect(server.base_url, headers=(("x-gateway-auth", "gw-secret"), ("x-stage", "no")))
+    server.play(script.error(403, "permission_error", "gw-secret is no token"))
+    with pytest.raises(ProviderRefused, match=r"\[credential\] is no token") as caught:
+        create(provider)
+    assert "gw-secret" not in str(caught.value)

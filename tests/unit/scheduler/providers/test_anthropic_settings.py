@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,7 +39,9 @@ def test_the_key_goes_before_the_token_as_in_the_sdk() -> None:
 
 @pytest.mark.parametrize("shown", [repr, str, pretty_repr])
 def test_nothing_shows_the_secret(shown: Any) -> None:
-    settings = AnthropicSettings(api_key=KEY, base_url="https://user:word@host")
+    settings = AnthropicSettings(
+        api_key=KEY, base_url="https://user:word@host", headers=(("x-auth", KEY),), proxy="http://user:word@proxy"
+    )
     assert KEY not in shown(settings)
     assert "word" not in shown(settings)
     assert KEY not in shown(AnthropicBatches(settings).account())
@@ -64,6 +67,21 @@ def test_an_address_that_cannot_be_dialled_is_a_configuration_error(url: str) ->
         account(base_url=url)
 
 
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "x.com:80", "http://", "http://[::1", "http://word@x:99999", "socks4://x"]
+)
+def test_a_proxy_that_cannot_be_dialled_is_a_configuration_error(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="the proxy is no") as caught:
+        account(proxy=url)
+    assert url not in str(caught.value)
+
+
+def test_a_proxy_that_needs_another_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(ConfigurationError, match="pip install socksio"):
+        account(proxy="socks5://x")
+
+
 def test_accounts_are_told_apart_by_key_and_address_alone() -> None:
     assert account() == account()
     assert account().base_url == "https://api.anthropic.com"
@@ -71,6 +89,7 @@ def test_accounts_are_told_apart_by_key_and_address_alone() -> None:
     assert len(account().credential) == 16
     assert account(base_url="HTTPS://user:word@Host.example:8443/v/").base_url == "https://host.example:8443/v"
     assert account().workspace is None
+    assert account(headers=(("x-gateway-auth", "tok"),), proxy="http://proxy") == account()
 
 
 def test_a_workspace_named_for_the_sdk_is_part_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
