@@ -15,7 +15,7 @@ Refinement = Callable[[str, Mapping[str, Any], dict[str, Any]], dict[str, Any]]
 
 def configuration_of(provider: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """The inner configuration of a host's entry for one provider. `ConfigurationError` if there is none."""
-    configuration = entry.get("configuration")
+    configuration = entry.get("configuration") if isinstance(entry, Mapping) else None
     if not isinstance(configuration, Mapping):
         raise ConfigurationError(f"{provider}: the entry has no configuration; add one with at least model in it")
     return configuration
