@@ -13,7 +13,8 @@ _said: set[tuple[str, str]] = set()
 def mishap(what: str, error: BaseException) -> None:
     """Log that `what` went wrong, the first time that an error of this type does.
 
-    Errors of the ledger's own tree are quoted; of others only the type is, since their text may quote a prompt.
+    Errors of the ledger's own tree are quoted, but for those about an input. Of these and all others only the type is
+    told, since their text may quote a prompt.
     """
     kind = (what, type(error).__qualname__)
     if kind in _said:
@@ -23,7 +24,9 @@ def mishap(what: str, error: BaseException) -> None:
 
 
 def _told(error: BaseException) -> str:
-    from ledger.errors import LedgerError
+    from llm_optimization.exceptions import BatchItemFailed, InputError, LedgerError
 
     name = type(error).__name__
-    return f"{name}: {error}" if isinstance(error, LedgerError) else name
+    if isinstance(error, BatchItemFailed):
+        return f"{name}: {error.kind}" + (f", {error.error_type}" if error.error_type else "")
+    return f"{name}: {error}" if isinstance(error, LedgerError) and not isinstance(error, InputError) else name
