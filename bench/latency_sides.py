@@ -115,8 +115,7 @@ def _prompt(*, by_hand: bool = False) -> list[Any]:
 
 
 def _wrapped(bare: Any, settings: OptimizationConfig) -> Any:
-    wrapper: Any = OptimizedLLMWrapper  # pydantic's rules for type checkers know the fields of a model only
-    return wrapper(bare, "anthropic", settings)
+    return OptimizedLLMWrapper(bare, "anthropic", settings)
 
 
 def _settings(**changes: Any) -> OptimizationConfig:

@@ -68,7 +68,9 @@ class RecordedChatModel(BaseChatModel):
             return self.optimization == other.optimization and bare(self) == bare(other)
         return bare(self) == other
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        if "__made_of__" not in vars(type(self)):  # somebody's own class, derived from one of these
+            return super().__reduce_ex__(protocol)
         return recreated, origin_of(type(self)), self.__getstate__()
 
     def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[AIMessageChunk]:  # noqa: A002

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -18,10 +18,12 @@ from llm_optimization.wrapping.taps import AnthropicTaps
 from llm_optimization.wrapping.together import all_together, in_own_loop, ready_engine, seat_of
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatResult
 
     from llm_optimization.batching import Outcome
+    from llm_optimization.config import OptimizationConfig
 
 __all__ = ["OptimizedLLMWrapper"]
 
@@ -45,6 +47,15 @@ class OptimizedLLMWrapper(RecordedChatModel):
     """
 
     _RECORDS_ONLY: ClassVar[bool] = False
+
+    if TYPE_CHECKING:  # or type checkers would expect the fields of a model, by pydantic's rules
+
+        def __init__(
+            self,
+            base_model: BaseChatModel,
+            provider: str,
+            config: Mapping[str, Any] | OptimizationConfig | None = None,
+        ) -> None: ...
 
     async def abatch(
         self, inputs: Sequence[Any], config: Any = None, *, return_exceptions: bool = False, **kwargs: Any

@@ -176,7 +176,7 @@ def test_wrapper_preserves_identity(base: ChatAnthropic) -> None:
     assert isinstance(llm, OptimizedLLMWrapper)
     assert type(llm).__name__ == "ChatAnthropic"
     assert type(llm).__module__ == ChatAnthropic.__module__
-    assert type(llm) is type(OptimizedLLMWrapper(base, "anthropic", {}))
+    assert type(llm) is type(OptimizedLLMWrapper(base, "anthropic", SETTINGS))
     assert (llm.model, llm.max_tokens, llm.anthropic_api_key) == (base.model, 50, SecretStr("key"))
     assert type(llm.base_model) is ChatAnthropic
     assert llm == base

@@ -15,9 +15,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr, SecretStr
 
+from llm_ledger.simulator import RunningSimulator
 from llm_optimization import OptimizationConfig, OptimizedLLMWrapper
 from llm_optimization.exceptions import NotWrappable
 from llm_optimization.recorded_model import RecordedChatModel
+from tests.support.wrapped_calls import calls, claude
 
 SETTINGS = OptimizationConfig(optimization_enabled=True, caching_enabled=True, tags={"team": "search"})
 
@@ -131,8 +133,8 @@ def test_the_base_model_is_the_one_that_was_wrapped_until_something_changes(base
 
 
 def test_generated_classes_are_made_once(base: ChatAnthropic, llm: Any) -> None:
-    assert type(OptimizedLLMWrapper(base, "anthropic", {})) is type(llm)
-    assert type(RecordedChatModel(base, "anthropic", {})) is not type(llm)
+    assert type(OptimizedLLMWrapper(base, "anthropic", SETTINGS)) is type(llm)
+    assert type(RecordedChatModel(base, "anthropic", SETTINGS)) is not type(llm)
     assert type(llm)(model="claude-opus-4-6", api_key="k").optimization is None  # by its fields, as its base is made
 
 
@@ -184,3 +186,32 @@ def test_what_is_misspelt_is_missed_as_ever(base: ChatAnthropic, llm: Any) -> No
     unset: Any = type(llm)(model="claude-opus-4-6", api_key="k")
     with pytest.raises(AttributeError, match="capabilities"):
         _ = unset.capabilities
+
+
+def test_a_model_that_is_switched_off_is_the_base_at_every_call() -> None:
+    off = OptimizedLLMWrapper(ChatAnthropic(model="claude-sonnet-4-6", api_key="k"), "anthropic", {})
+    for name in ("_generate", "_agenerate", "_stream", "_astream", "stream", "batch", "abatch", "_create"):
+        assert getattr(type(off), name) is getattr(ChatAnthropic, name)
+    assert isinstance(off, OptimizedLLMWrapper)
+    again = pickle.loads(pickle.dumps(off))
+    assert type(again) is type(off)
+    on = OptimizedLLMWrapper(off, "anthropic", SETTINGS)
+    assert type(on)._generate is not ChatAnthropic._generate
+
+
+async def test_a_class_derived_from_a_generated_one_is_recorded_as_well(
+    simulator: RunningSimulator, ledger_url: str
+) -> None:
+    async with claude(simulator) as base:
+        llm = RecordedChatModel(base, "anthropic", SETTINGS)
+        object.__setattr__(llm, "__class__", type("Derived", (type(llm),), {}))
+        assert llm.invoke("One?").content
+    assert [row.status for row in calls(ledger_url)] == ["succeeded"]
+
+
+def test_a_field_of_our_name_is_not_taken_from_a_model() -> None:
+    class Named(ChatAnthropic):
+        optimization: str = "speed"
+
+    with pytest.raises(NotWrappable, match="a field of its own called optimization"):
+        RecordedChatModel(Named(model="claude-sonnet-4-6", api_key="k"), "anthropic", SETTINGS)

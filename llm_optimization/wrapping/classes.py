@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from inspect import getattr_static, signature
 from types import new_class
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
@@ -20,9 +20,6 @@ from llm_optimization.wrapping.mishaps import mishap
 from llm_optimization.wrapping.optimization import Optimization
 from llm_optimization.wrapping.taps import AnthropicTaps, is_tappable
 from scheduler.providers.anthropic.limits import NAME as ANTHROPIC
-
-if TYPE_CHECKING:
-    from llm_optimization.recorded_model import RecordedChatModel
 
 __all__ = ["FIELD", "bare", "origin_of", "recreated", "unmanaged", "wrapped", "wrapped_class"]
 
@@ -34,47 +31,65 @@ _OPTIONAL = ("_agenerate", "_astream", "_stream")
 # Where a class makes its protocol events itself, LangChain does not ask its stream, which is what is recorded.
 _NATIVE = ("_stream_chat_model_events", "_astream_chat_model_events")
 
-_Wrapper = type["RecordedChatModel"]
-_classes: dict[tuple[_Wrapper, type[BaseChatModel], bool], _Wrapper] = {}
+# What ours do differently. A model that is switched off does none of it: it is the base at every call.
+_OURS = (
+    *_HOOKS,
+    "_generate_with_cache",
+    "_agenerate_with_cache",
+    "_should_stream",
+    "_should_use_protocol_streaming",
+    "stream",
+    "astream",
+    "batch",
+    "abatch",
+)
+
+_Wrapper = type[BaseChatModel]
+"""`RecordedChatModel`, or what derives from it."""
+_Origin = tuple[_Wrapper, type[BaseChatModel], bool, bool]
+_classes: dict[_Origin, _Wrapper] = {}
 
 
-def wrapped(wrapper: _Wrapper, model: Any, optimization: Optimization) -> RecordedChatModel:
+def wrapped(wrapper: _Wrapper, model: Any, optimization: Optimization) -> Any:
     """An instance of `wrapper` that does what `model` does. Raises `NotWrappable` for what is no chat model."""
     if not isinstance(model, BaseChatModel):
         raise NotWrappable(
             type(model).__name__, "it is no chat model; wrap the model before binding tools or settings"
         )
-    kind = wrapped_class(wrapper, type(model), tapped=optimization.capabilities.provider == ANTHROPIC)
-    made: RecordedChatModel = _moved(model, kind, {FIELD: optimization})
+    if FIELD in type(model).model_fields:
+        raise NotWrappable(type(model).__name__, f"it has a field of its own called {FIELD}")
+    tapped = optimization.capabilities.provider == ANTHROPIC
+    kind = wrapped_class(wrapper, type(model), tapped=tapped, active=optimization.active)
+    made: Any = _moved(model, kind, {FIELD: optimization})
     return made
 
 
-def bare(model: RecordedChatModel) -> BaseChatModel:
+def bare(model: Any) -> BaseChatModel:
     """A model of the base's own class on the present state: the one that was wrapped, where nothing changed since."""
     state = {name: value for name, value in model.__dict__.items() if name != FIELD}
     kind = origin_of(type(model))[1]
     origin: BaseChatModel | None = getattr(model.optimization, "origin", None)
-    if type(origin) is kind and _same(origin.__dict__, state):
+    if type(origin) is kind and _same(origin.__dict__, state) and origin.__pydantic_private__ == _private(model):
         return origin
     made: BaseChatModel = _moved(model, kind)
     return made
 
 
-def origin_of(kind: type[RecordedChatModel]) -> tuple[_Wrapper, type[BaseChatModel], bool]:
-    """What a generated class was made of, as `recreated` takes it."""
-    made: tuple[_Wrapper, type[BaseChatModel], bool] = kind.__dict__["__made_of__"]
+def origin_of(kind: type[Any]) -> _Origin:
+    """What a generated class, or the one it derives from, was made of, as `recreated` takes it."""
+    made: _Origin = kind.__made_of__
     return made
 
 
-def unmanaged(kind: type[RecordedChatModel]) -> frozenset[str]:
+def unmanaged(kind: type[Any]) -> frozenset[str]:
     """The hooks of the base that take no run manager."""
-    hooks: frozenset[str] = kind.__dict__["__unmanaged__"]
+    hooks: frozenset[str] = kind.__unmanaged__
     return hooks
 
 
-def wrapped_class(wrapper: _Wrapper, base: type[BaseChatModel], *, tapped: bool) -> _Wrapper:
-    """The generated class, always the same for the same three. Raises `NotWrappable` if there can be none."""
-    key = (wrapper, base, tapped and is_tappable(base))
+def wrapped_class(wrapper: _Wrapper, base: type[BaseChatModel], *, tapped: bool, active: bool) -> _Wrapper:
+    """The generated class, always the same for the same four. Raises `NotWrappable` if there can be none."""
+    key = (wrapper, base, tapped and active and is_tappable(base), active)
     found = _classes.get(key)
     if found is None:
         try:
@@ -84,13 +99,13 @@ def wrapped_class(wrapper: _Wrapper, base: type[BaseChatModel], *, tapped: bool)
     return found
 
 
-def recreated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> RecordedChatModel:
+def recreated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool, active: bool) -> Any:
     """An instance without any state, for pickle to fill."""
-    made: RecordedChatModel = object.__new__(wrapped_class(wrapper, base, tapped=tapped))
+    made: Any = object.__new__(wrapped_class(wrapper, base, tapped=tapped, active=active))
     return made
 
 
-def _generated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> _Wrapper:
+def _generated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool, active: bool) -> _Wrapper:
     def __new__(cls: type, *args: Any, **fields: Any) -> Any:
         return object.__new__(cls)
 
@@ -105,17 +120,20 @@ def _generated(wrapper: _Wrapper, base: type[BaseChatModel], tapped: bool) -> _W
         "__qualname__": base.__qualname__,
         "__doc__": base.__doc__,
         "__hash__": base.__hash__,
-        "__made_of__": (wrapper, base, tapped),
+        "__made_of__": (wrapper, base, tapped, active),
         "__unmanaged__": frozenset(filter(lambda hook: not _is_managed(getattr(base, hook)), _HOOKS)),
     }
-    body.update((name, _passed_on(derived)) for name, derived in _own_properties(base).items())
+    if active:
+        body.update((name, _passed_on(derived)) for name, derived in _own_properties(base).items())
+    else:
+        body.update((name, getattr(base, name)) for name in _OURS if hasattr(base, name))
     for name in _OPTIONAL:
         if getattr(base, name) is getattr(BaseChatModel, name):
             body[name] = getattr(BaseChatModel, name)
     bases = (wrapper, AnthropicTaps, base) if tapped else (wrapper, base)
     made: _Wrapper = new_class(base.__name__, bases, {}, lambda namespace: namespace.update(body))
     for native in _NATIVE:
-        if getattr(base, native, None) is not None and "_stream" not in body:
+        if active and getattr(base, native, None) is not None and "_stream" not in body:
             setattr(made, native, None)
     return made
 
@@ -164,6 +182,11 @@ def _moved(model: Any, kind: type, extra: dict[str, Any] | None = None) -> Any:
         },
     )
     return made
+
+
+def _private(model: Any) -> dict[str, Any] | None:
+    private: dict[str, Any] | None = model.__pydantic_private__
+    return private
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:

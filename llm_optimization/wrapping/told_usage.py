@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.messages import UsageMetadata
+from langchain_core.messages.ai import UsageMetadata
 
 __all__ = ["from_counts", "with_cache_read"]
 
