@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import Field
@@ -44,12 +44,21 @@ class RecordedChatModel(BaseChatModel):
     ) -> RecordedChatModel:
         base = bare(base_model) if isinstance(base_model, RecordedChatModel) else base_model
         settings = OptimizationConfig.from_dict(config)
-        return wrapped(cls, base, Optimization(provider, settings, only_records=cls._RECORDS_ONLY, origin=base))
+        made = wrapped(cls, base, Optimization(provider, settings, only_records=cls._RECORDS_ONLY, origin=base))
+        return cast("RecordedChatModel", made)
 
     def __init__(
         self, base_model: BaseChatModel, provider: str, config: Mapping[str, Any] | OptimizationConfig | None = None
     ) -> None:
         """Nothing: `__new__` gave the state of the base. Generated classes have one that takes the base's fields."""
+
+    @property
+    def _llm_type(self) -> str:
+        return super()._llm_type  # type: ignore[safe-super]
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return super()._identifying_params
 
     if not TYPE_CHECKING:  # or every misspelt attribute would pass for one of these
 
