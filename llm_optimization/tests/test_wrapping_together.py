@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
@@ -41,6 +41,15 @@ def test_errors_come_out() -> None:
         in_own_loop(fail())
 
 
+@pytest.fixture
+def _can_be_interrupted() -> Iterator[None]:
+    """Python ignores SIGINT if whoever started it does, as a shell does for what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_can_be_interrupted")
 def test_interrupting_the_caller_cancels_the_work() -> None:
     ended: list[str] = []
 
