@@ -9,7 +9,8 @@ WORKERS ?= 4
 WITH_DATABASE    := tests/unit/ledger tests/unit/scheduler tests/contract tests/faults tests/integration/llm_ledger/cli
 WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers $(patsubst %,tests/faults/test_%.py, \
                     clock_jumps crash_command_line cut_results database_busy disk_full endpoint_faults lost_responses \
-                    postgres_breaks postgres_restarts)
+                    postgres_breaks postgres_restarts) \
+                    $(patsubst %,tests/integration/llm_ledger/cli/test_cli_%.py,by_hand lists program run submit)
 
 HOSTS     := .venv-hosts-1.5 .venv-hosts-0.3
 WITH_HOST := llm_optimization/tests tests/unit/scheduler/providers tests/integration/scheduler/providers
