@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -11,11 +9,11 @@ import msgspec
 from llm_optimization.cache_manager import CacheManager
 from llm_optimization.client_transport.labels import Labels, taken_labels
 from llm_optimization.wrapping.mishaps import mishap
+from llm_optimization.wrapping.sampling import say_dropped
 from scheduler.providers.anthropic import settle_sampling
 
 __all__ = ["Form", "Outgoing", "outgoing"]
 
-_log = logging.getLogger("llm_optimization")
 _PATH: Final = "/v1/messages"
 _VERSION: Final = "anthropic-version"
 _BETAS: Final = "anthropic-beta"
@@ -59,7 +57,7 @@ def _forms(request: Any, cache_manager: CacheManager | None) -> tuple[Form, ...]
     if settled.api_version < request.headers.get(_VERSION, ""):
         request.headers[_VERSION] = settled.api_version
     if settled.dropped:
-        _say(str(given.get("model")), settled.dropped)
+        say_dropped(str(given.get("model")), settled.dropped)
     if len(settled.params) < len(given):
         plain = Form(_with_body(request, settled.params), settled.params)
     if cache_manager is None:
@@ -75,8 +73,3 @@ def _with_body(request: Any, params: Any) -> Any:
     return type(request)(
         method=request.method, url=request.url, headers=headers, content=body, extensions=request.extensions
     )
-
-
-@cache
-def _say(model: str, dropped: tuple[str, ...]) -> None:
-    _log.warning("%s takes no sampling parameters; left out (said once): %s", model, ", ".join(dropped))

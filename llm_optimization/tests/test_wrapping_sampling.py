@@ -44,7 +44,7 @@ def test_sampling_travels_under_the_older_version(speaks: str, where: dict[str, 
 
 
 def test_sampling_that_the_model_does_not_take_is_left_out(speaks: str, caplog: pytest.LogCaptureFixture) -> None:
-    sampling._say.cache_clear()
+    sampling.say_dropped.cache_clear()
     asked = payload(model=TAKES_NONE, top_p=0.1, extra_body={"temperature": 0.5, "top_k": 3, "mine": 1})
     with caplog.at_level(logging.WARNING):
         first, second = settled(asked), settled(asked)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scheduler.providers.anthropic.versions import SAMPLING_PARAMETERS, settle_sampling
 
-__all__ = ["api_version", "sdk_api_version", "settled"]
+__all__ = ["api_version", "say_dropped", "sdk_api_version", "settled"]
 
 _log = logging.getLogger("llm_optimization")
 _HEADER: Final = "anthropic-version"
@@ -35,7 +35,7 @@ def settled(payload: dict[str, Any], default_headers: Mapping[str, str] | None =
         name for name in SAMPLING_PARAMETERS if name not in made.params and (name in payload or name in extra)
     ]
     if made.dropped:
-        _say(str(payload.get("model")), made.dropped)
+        say_dropped(str(payload.get("model")), made.dropped)
     if left_out:
         payload = {name: value for name, value in payload.items() if name not in left_out}
         if extra:
@@ -70,5 +70,6 @@ def _named(payload: Mapping[str, Any], default_headers: Mapping[str, str] | None
 
 
 @cache
-def _say(model: str, dropped: tuple[str, ...]) -> None:
+def say_dropped(model: str, dropped: tuple[str, ...]) -> None:
+    """Log, once for a model, that these parameters do not travel."""
     _log.warning("%s takes no sampling parameters; left out (said once): %s", model, ", ".join(dropped))
