@@ -298,7 +298,6 @@ def test_each_request_of_a_conversation_reads_all_of_the_one_before(simulator: R
 def test_a_turn_of_more_than_twenty_blocks_is_read_through_its_intermediate_breakpoint(
     simulator: RunningSimulator,
 ) -> None:
-    client = Anthropic(api_key="long-turn", base_url=simulator.base_url)
     said = [{"role": "user", "content": "Tell me. " * 600}, {"role": "assistant", "content": "Yes."}]
     first = {"model": MODEL, "max_tokens": 8, "messages": [*said, {"role": "user", "content": "More. " * 500}]}
     paragraphs = [block(f"Paragraph {number}.") for number in range(40)]
@@ -309,29 +308,29 @@ def test_a_turn_of_more_than_twenty_blocks_is_read_through_its_intermediate_brea
             {"role": "user", "content": "And?"},
         ]
     }
-    wrote = client.messages.create(**manager().mark_params(first).params).usage  # type: ignore[arg-type]
-    read = client.messages.create(**manager().mark_params(second).params).usage  # type: ignore[arg-type]
+    with Anthropic(api_key="long-turn", base_url=simulator.base_url) as client:
+        wrote = client.messages.create(**manager().mark_params(first).params).usage  # type: ignore[arg-type]
+        read = client.messages.create(**manager().mark_params(second).params).usage  # type: ignore[arg-type]
     assert read.cache_read_input_tokens == wrote.cache_creation_input_tokens
     assert read.input_tokens == 0
 
 
 def test_prompts_that_share_the_system_prompt_read_it(simulator: RunningSimulator) -> None:
-    client = Anthropic(api_key="shared", base_url=simulator.base_url)
-    reads = [
-        client.messages.create(
-            **manager(cache_ttl=3_600)  # type: ignore[arg-type]
-            .mark_params(
-                {
-                    "model": MODEL,
-                    "max_tokens": 8,
-                    "system": "Be of help. " * 400,
-                    "messages": [{"role": "user", "content": f"Question {number}?"}],
-                }
-            )
-            .params
-        ).usage.cache_read_input_tokens
+    given = [
+        {
+            "model": MODEL,
+            "max_tokens": 8,
+            "system": "Be of help. " * 400,
+            "messages": [{"role": "user", "content": f"Question {number}?"}],
+        }
         for number in range(3)
     ]
+    marking = manager(cache_ttl=3_600)
+    with Anthropic(api_key="shared", base_url=simulator.base_url) as client:
+        reads = [
+            client.messages.create(**marking.mark_params(params).params).usage.cache_read_input_tokens  # type: ignore[arg-type]
+            for params in given
+        ]
     assert reads == [0, 1_200, 1_200]
 
 

@@ -133,11 +133,11 @@ class AsksTwice(ChatAnthropic):
         return super()._generate(*args, **kwargs)
 
 
-def test_a_model_that_asks_twice_within_a_call_has_two_records(simulator: RunningSimulator, ledger_url: str) -> None:
-    base = AsksTwice(model="claude-sonnet-4-6", api_key="k", base_url=simulator.base_url, max_retries=0)
-    llm: Any = RecordedChatModel(base, "anthropic", ON)
-    llm.invoke("One?")
-    llm._client.close()
+async def test_a_model_that_asks_twice_within_a_call_has_two_records(
+    simulator: RunningSimulator, ledger_url: str
+) -> None:
+    async with claude(simulator, kind=AsksTwice) as base:
+        RecordedChatModel(base, "anthropic", ON).invoke("One?")
     assert [row.status for row in calls(ledger_url)] == ["succeeded", "succeeded"]
 
 

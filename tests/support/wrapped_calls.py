@@ -40,13 +40,15 @@ class Sent:
 
 
 @asynccontextmanager
-async def claude(simulator: RunningSimulator, *, key: str = "key", **fields: Any) -> AsyncIterator[ChatAnthropic]:
+async def claude(
+    simulator: RunningSimulator, *, kind: type[ChatAnthropic] = ChatAnthropic, key: str = "key", **fields: Any
+) -> AsyncIterator[ChatAnthropic]:
     """A bare model that calls the simulator, and nothing twice.
 
     Its clients are its own: LangChain shares one among all models, whose connections belong to one test's loop.
     """
     given: dict[str, Any] = {"model": MODEL, "max_tokens": 50, "max_retries": 0, **fields}
-    model = ChatAnthropic(base_url=simulator.base_url, api_key=SecretStr(key), **given)
+    model = kind(base_url=simulator.base_url, api_key=SecretStr(key), **given)
     # Nothing to verify on the loopback, and nothing to load for it.
     plain = anthropic.DefaultHttpxClient(verify=False)
     client = anthropic.Anthropic(**model._client_params, http_client=plain)
