@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +64,20 @@ def ensure_schema(database: Database, *, create: bool) -> None:
         )
 
 
+@contextmanager
+def _quiet_alembic() -> Iterator[None]:
+    """Alembic tells at INFO how it starts: nothing for the log of an application that has not asked for it."""
+    logger = logging.getLogger("alembic")
+    level = logger.level
+    if level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@_quiet_alembic()
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring the schema to this release's revision. Returns (revision before, revision after).
 

@@ -6,8 +6,10 @@ What is not among these settings is left where it is: no key, no address of the 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -23,6 +25,8 @@ __all__ = ["SETTINGS", "Given", "Setting", "given", "refuse_problems"]
 
 TTLS: Final = (300, 3_600)
 DAY: Final = 86_400
+
+_log = logging.getLogger("llm_optimization")
 
 
 class Given(NamedTuple):
@@ -53,8 +57,12 @@ def given(source: Any) -> dict[str, Given]:
     found: dict[str, Given] = {}
     for place in (nested or {}, source):
         for spelling, value in place.items():
-            name = _FIELDS.get(_plain(spelling)) if isinstance(spelling, str) else None
-            if name is not None and value is not None and _text(value) != "":
+            if not isinstance(spelling, str):
+                continue
+            name = _FIELDS.get(_plain(spelling))
+            if name is None:
+                _doubt(spelling)
+            elif value is not None and _text(value) != "":
                 found.setdefault(name, Given(spelling, value))
     return found
 
@@ -69,6 +77,18 @@ def refuse_problems(config: object, spellings: Mapping[str, str] = MappingProxyT
             problems.append(f"{spellings.get(name, name)}: {problem}")
     if problems:
         raise InvalidOptimizationConfig(problems)
+
+
+@lru_cache(maxsize=256)
+def _doubt(spelling: str) -> None:
+    """Say, once, that a name which is nearly a setting's is left alone: its owner believes that something is on.
+
+    Names of less than eight letters are too much like a host's own (`models`, `tag`).
+    """
+    plain = _plain(spelling)
+    if len(plain) >= 8 and (near := get_close_matches(plain, _FIELDS, n=1, cutoff=0.85)):
+        meant = SETTINGS[_FIELDS[near[0]]].spelling
+        _log.warning("optimization settings: %s is ignored; is %s meant?", _shown(spelling), meant)
 
 
 def _plain(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from llm_optimization import config as module
+from llm_optimization import spellings
 from llm_optimization.config import OptimizationConfig
 from llm_optimization.exceptions import InvalidOptimizationConfig
 
@@ -159,6 +160,27 @@ def test_what_else_a_host_keeps_is_left_where_it_is() -> None:
     found = OptimizationConfig.from_dict(entry)
     assert found == MEANT
     assert "sk-" not in f"{found!r} {dataclasses.asdict(found)}"
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("cacheTll", "cacheTTL"), ("optimisation_enabled", "optimizationEnabled"), ("batchSize", "batchMaxSize")],
+)
+def test_a_misspelt_name_is_told_once(misspelt: str, meant: str, caplog: pytest.LogCaptureFixture) -> None:
+    spellings._doubt.cache_clear()
+    for _ in range(2):
+        OptimizationConfig.from_dict({"configuration": {misspelt: "sk-secret"}})
+    assert [record.getMessage() for record in caplog.records] == [
+        f"optimization settings: '{misspelt}' is ignored; is {meant} meant?"
+    ]
+
+
+@pytest.mark.parametrize(
+    "hosts", ["modelKey", "models", "apiKey", "maxRetries", "deploymentName", "region", "isDefault"]
+)
+def test_a_name_of_the_hosts_own_is_no_misspelt_one(hosts: str, caplog: pytest.LogCaptureFixture) -> None:
+    OptimizationConfig.from_dict({hosts: "x", "configuration": {hosts: "x"}})
+    assert caplog.records == []
 
 
 def test_an_entry_is_not_changed_and_not_held_on_to() -> None:

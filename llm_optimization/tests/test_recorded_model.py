@@ -152,8 +152,9 @@ async def test_a_stream_that_is_left_may_have_been_billed(base: ChatAnthropic, l
     async for _ in llm.astream("One?"):
         break
     gc.collect()
-    await asyncio.sleep(0.01)
-    rows = calls(ledger_url)
+    async with asyncio.timeout(30):
+        while len(rows := calls(ledger_url)) < 2:  # the loop closes the stream that was left in its own time
+            await asyncio.sleep(0.01)
     assert [row.error_message for row in rows] == ["the stream was left before its end"] * 2
 
 
@@ -218,6 +219,19 @@ async def test_calls_say_their_key_and_tags(base: ChatAnthropic, ledger_url: str
     llm.invoke("One?")
     last = calls(ledger_url)[-1]
     assert (last.key, json.loads(last.tags)) == ("calls", {"app": "bot", "team": "core"})
+
+
+def test_tags_that_are_none_are_told_and_nothing_else_is_lost(
+    base: ChatAnthropic, ledger_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_optimization.wrapping.mishaps._said", set())
+    llm = RecordedChatModel(base, "anthropic", OptimizationConfig(optimization_enabled=True, tags={"app": "bot"}))
+    for question in ("One?", "Two?"):
+        llm.invoke(question, {"metadata": {"llm_ledger_tags": ["team"], "llm_ledger_key": "nightly"}})
+    assert [(row.key, json.loads(row.tags)) for row in calls(ledger_url)] == [("nightly", {"app": "bot"})] * 2
+    assert [record.getMessage() for record in caplog.records if record.name == "llm_optimization"] == [
+        "llm_ledger_tags of a call are no mapping; calls go on without (said once): TypeError"
+    ]
 
 
 async def test_calls_at_the_same_time_are_kept_apart(base: ChatAnthropic, ledger_url: str) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from langchain_core.runnables.config import var_child_runnable_config
 
+from llm_optimization.wrapping.mishaps import mishap
+
 if TYPE_CHECKING:
     from llm_optimization.config import OptimizationConfig
 
@@ -66,7 +68,10 @@ def named(labels: Labels | None, config: OptimizationConfig) -> tuple[str, Mappi
     if labels is None:
         return config.key, config.tags
     tags = labels.get(TAGS)
-    return str(labels.get(KEY) or config.key), {**config.tags, **tags} if isinstance(tags, Mapping) else config.tags
+    if tags is not None and not isinstance(tags, Mapping):
+        mishap(f"{TAGS} of a call are no mapping", TypeError())
+        tags = None
+    return str(labels.get(KEY) or config.key), {**config.tags, **(tags or {})}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,3 +232,22 @@ def test_looking_for_a_ledger_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnusable, match="no ledger in this database yet"):
         Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", create=False)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- what others see of it -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("level", "tells"), [(logging.NOTSET, False), (logging.INFO, True)])
+def test_alembic_tells_how_it_starts_only_who_asked(
+    database: Database, caplog: pytest.LogCaptureFixture, level: int, tells: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("alembic")
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        migrate.upgrade(database)
+        assert logger.level == level
+    finally:
+        logger.setLevel(before)
+    assert any(record.name.startswith("alembic") for record in caplog.records) is tells
