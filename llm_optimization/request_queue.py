@@ -22,9 +22,8 @@ import msgspec
 from ledger.errors import InputError, InvalidLine, InvalidRequest
 from ledger.pricing import usd_text
 from ledger.queries import requests
-from ledger.results import Result, results
 from llm_optimization.batching import Line, Names, account_settings, engine_for
-from llm_optimization.batching.outcomes import outcome_of
+from llm_optimization.batching.outcomes import Outcome, outcomes_of
 from llm_optimization.batching.translation import Translator
 from llm_optimization.cache_manager import CacheManager
 from llm_optimization.capabilities import ProviderCapabilities
@@ -33,6 +32,7 @@ from llm_optimization.exceptions import BatchItemFailed
 from scheduler.intake import check_key
 
 if TYPE_CHECKING:
+    from ledger.results import Result
     from scheduler import Submission
 
 __all__ = ["QueuedResult", "RequestQueue"]
@@ -145,11 +145,10 @@ class RequestQueue:
 
     def _results(self) -> Iterator[QueuedResult]:
         with self._engine.ledger() as ledger:
-            for page in results(ledger, requests(ledger, key=self.key)):
-                yield from map(self._result, page)
+            for result, outcome in outcomes_of(ledger, requests(ledger, key=self.key, mode="batch")):
+                yield self._result(result, outcome)
 
-    def _result(self, result: Result) -> QueuedResult:
-        outcome = outcome_of(result)
+    def _result(self, result: Result, outcome: Outcome) -> QueuedResult:
         message: Any = outcome.message
         if message is not None and self._translator.speaks:
             message = self._translator.reply(message, beta=outcome.beta)

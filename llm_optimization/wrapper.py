@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from llm_optimization.batching.params import message_of
 from llm_optimization.exceptions import BatchItemFailed
 from llm_optimization.recorded_model import RecordedChatModel
-from llm_optimization.wrapping.labels import TAGS, labels_in
+from llm_optimization.recording import storable
+from llm_optimization.wrapping.labels import labels_in, named
 from llm_optimization.wrapping.mishaps import mishap
 from llm_optimization.wrapping.prompts import item_of
 from llm_optimization.wrapping.taps import AnthropicTaps
-from llm_optimization.wrapping.together import all_together, in_own_loop, ready_engine, seat_of
+from llm_optimization.wrapping.together import all_together, batch_key, in_own_loop, ready_engine, seat_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -61,31 +62,35 @@ class OptimizedLLMWrapper(RecordedChatModel):
         self, inputs: Sequence[Any], config: Any = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[Any]:
         """The answers to all inputs, in their order: in one batch, if batching is on."""
+        inputs = list(inputs)
         if not self._batches(inputs):
-            return await super().abatch(list(inputs), config, return_exceptions=return_exceptions, **kwargs)
+            return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        key = batch_key(self, config, len(inputs))
         try:
             engine = await asyncio.to_thread(ready_engine, self)
         except Exception as error:
-            self._go_on_without(error)
+            self._go_on_without(error, key)
             return await self._retry_individually(inputs, config, return_exceptions=return_exceptions, **kwargs)
         return await all_together(
-            self, engine, inputs, config, return_exceptions=return_exceptions, in_thread=False, options=kwargs
+            self, engine, inputs, config, key, return_exceptions=return_exceptions, in_thread=False, options=kwargs
         )
 
     def batch(
         self, inputs: Sequence[Any], config: Any = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[Any]:
         """`abatch`, from code without an event loop, or with one that must not wait."""
+        inputs = list(inputs)
         if not self._batches(inputs):
-            return super().batch(list(inputs), config, return_exceptions=return_exceptions, **kwargs)
+            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        key = batch_key(self, config, len(inputs))
         try:
             engine = ready_engine(self)
         except Exception as error:
-            self._go_on_without(error)
-            return super().batch(list(inputs), config, return_exceptions=return_exceptions, **kwargs)
+            self._go_on_without(error, key)
+            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
         return in_own_loop(
             all_together(
-                self, engine, inputs, config, return_exceptions=return_exceptions, in_thread=True, options=kwargs
+                self, engine, inputs, config, key, return_exceptions=return_exceptions, in_thread=True, options=kwargs
             )
         )
 
@@ -103,8 +108,8 @@ class OptimizedLLMWrapper(RecordedChatModel):
             return await super()._agenerate(messages, stop=stop, run_manager=run_manager, **kwargs)
         tapped: Any = self
         payload = tapped._get_request_payload(messages, stop=stop, **kwargs)  # noqa: SLF001 - as the base does
-        labels = labels_in(getattr(run_manager, "metadata", None)) or {}
-        outcome = await seat.put(item_of(self.optimization, payload), labels.get(TAGS))
+        _, tags = named(labels_in(getattr(run_manager, "metadata", None)), self.optimization.config)
+        outcome = await seat.put(item_of(self.optimization, payload), storable.tags(tags))
         if outcome.message is not None:
             answer = message_of(outcome.message, beta="betas" in payload)
             result: ChatResult = tapped._format_output(answer, **kwargs)  # noqa: SLF001 - as the base does
@@ -131,9 +136,12 @@ class OptimizedLLMWrapper(RecordedChatModel):
         optimization = self.optimization
         return bool(inputs) and optimization is not None and optimization.batches and isinstance(self, AnthropicTaps)
 
-    def _go_on_without(self, error: Exception) -> None:
-        """Log what keeps batches from being made. Raises it where standard calls are not wanted instead."""
-        if not self.optimization.config.fallback_to_standard:
+    def _go_on_without(self, error: Exception, key: str | None) -> None:
+        """Log what keeps batches from being made. Raises it where standard calls are not wanted instead.
+
+        So it does under a key of the caller's: what was sent under it before may have been answered.
+        """
+        if key is not None or not self.optimization.config.fallback_to_standard:
             raise error
         mishap("batches cannot be made, their requests are standard calls", error)
 

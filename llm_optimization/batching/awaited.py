@@ -59,8 +59,8 @@ class Wait:
         return True
 
     def fail(self, error: Exception) -> None:
-        """Tell what makes waiting senseless."""
-        if self.future.set_running_or_notify_cancel():
+        """Tell what makes waiting senseless; not who was told of the end already."""
+        if not self.future.done() and self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
     def awaited(self, ledger: Ledger) -> Awaited:

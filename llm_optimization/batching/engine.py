@@ -76,9 +76,9 @@ class Engine:
         return refused
 
     def custom_ids(self, key: str) -> list[str]:
-        """Everything that is on record under the key, in the order in which it came."""
+        """All requests for batches that are on record under the key, in the order in which they came."""
         with self.ledger() as ledger:
-            return [row.custom_id for row in requests(ledger, key=key)]
+            return [row.custom_id for row in requests(ledger, key=key, mode="batch")]
 
     def outcomes(self, key: str, custom_ids: Sequence[str]) -> dict[str, Outcome]:
         """How these requests stand now. What is not on record is left out."""
@@ -110,7 +110,7 @@ class Engine:
         try:
             future.result(timeout)
         except FutureTimeoutError:
-            raise self._incomplete(key, custom_ids) from None
+            self._refuse_incomplete(key, custom_ids)
         finally:
             future.cancel()
 
@@ -119,7 +119,7 @@ class Engine:
         try:
             await asyncio.wait_for(asyncio.wrap_future(self.expect(key, custom_ids)), timeout)
         except TimeoutError:
-            raise await asyncio.to_thread(self._incomplete, key, custom_ids) from None
+            await asyncio.to_thread(self._refuse_incomplete, key, custom_ids)
 
     async def await_outcomes(
         self, key: str, custom_ids: Sequence[str], *, timeout: float | None = None
@@ -144,9 +144,10 @@ class Engine:
             submission = intake.submit(texts, refused=refused)
         return Submission(submission.total + len(known), submission.recorded, submission.skipped + len(known))
 
-    def _incomplete(self, key: str, custom_ids: Sequence[str]) -> BatchIncomplete:
+    def _refuse_incomplete(self, key: str, custom_ids: Sequence[str]) -> None:
         outcomes = self.outcomes(key, custom_ids)
-        return BatchIncomplete(key, (one for one, outcome in outcomes.items() if outcome.status == "pending"))
+        if pending := [one for one, outcome in outcomes.items() if outcome.status == "pending"]:
+            raise BatchIncomplete(key, pending) from None
 
     def before_fork(self) -> None:
         """Nothing: the threads stay with the parent, and so does what they hold."""

@@ -19,6 +19,7 @@ from llm_optimization.batching.engine import PROVIDER, Engine
 from llm_optimization.config import OptimizationConfig
 from scheduler import Policy, SchedulerSettings, providers
 from scheduler.providers.anthropic import AnthropicSettings
+from scheduler.providers.anthropic.versions import API_VERSIONS
 
 __all__ = ["account_settings", "engine_for"]
 
@@ -79,7 +80,11 @@ def account_settings(model: Any) -> AnthropicSettings:
 
 
 def _carried(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """In one order, so that the same are the same account. Raises `ConfigurationError`, which tells names alone."""
+    """In one order, so that the same are the same account. Raises `ConfigurationError`, which tells names alone.
+
+    An API version that is known here is left out: each request finds its own.
+    """
+    headers = {name: value for name, value in headers.items() if not _is_known_version(name, value)}
     unfit = [name for name, value in headers.items() if name.lower() in _NOT_CARRIED or not _is_plain(value)]
     if unfit:
         raise ConfigurationError(
@@ -87,6 +92,10 @@ def _carried(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
             " and plain text as values, and leave out what each request sets by itself"
         )
     return tuple(sorted(headers.items()))
+
+
+def _is_known_version(name: str, value: object) -> bool:
+    return name.lower() == "anthropic-version" and value in API_VERSIONS
 
 
 def _is_plain(value: object) -> bool:

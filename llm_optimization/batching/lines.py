@@ -22,6 +22,9 @@ __all__ = ["Line", "Names", "wire_json"]
 
 _HASH_DIGITS: Final = 40
 
+# What stands in there is the tool's own, and no marker whatever its name.
+_OF_TOOLS: Final = frozenset({"input", "input_schema"})
+
 
 class Line(msgspec.Struct, frozen=True):
     """One request: its id within the key, the bytes of its params, and tags beside those of all.
@@ -74,7 +77,11 @@ def _unmarked(value: Any) -> Any:
         return [_unmarked(one) for one in value]
     if not isinstance(value, dict):
         return value
-    bare = {name: _unmarked(one) for name, one in value.items() if not (name == "cache_control" and _is_mark(one))}
+    bare = {
+        name: one if name in _OF_TOOLS else _unmarked(one)
+        for name, one in value.items()
+        if not (name == "cache_control" and _is_mark(one))
+    }
     for name in ("content", "system"):
         match bare.get(name):
             case [{"type": "text", "text": str() as text, **rest}] if not rest:

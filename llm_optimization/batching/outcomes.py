@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from ledger.results import Result, results
 from llm_optimization.exceptions import BatchItemFailed
 from scheduler.by_hand import perhaps_paid
 
-__all__ = ["Outcome", "outcome_of", "read_outcomes"]
+__all__ = ["Outcome", "outcomes_of", "read_outcomes"]
 
 _PAGE: Final = 500
 _ENDED_WITHOUT_ANSWER: Final = frozenset({"errored", "canceled", "abandoned"})
@@ -59,14 +59,12 @@ class Outcome(msgspec.Struct, frozen=True):
         )
 
 
-def outcome_of(result: Result, *, may_be_paid: bool = False) -> Outcome:
-    """The outcome that a result amounts to."""
-    row = result.row
-    if result.status == "succeeded":
-        if result.body is not None:
-            return Outcome(row.custom_id, "succeeded", _body(result.body).message, beta=bool(row.betas))
-        return Outcome(row.custom_id, "succeeded", None, None, "its answer is not kept in the ledger any more")
-    return Outcome(row.custom_id, result.status, None, row.error_type, row.error_message, may_be_paid=may_be_paid)
+def outcomes_of(ledger: Ledger, rows: Iterable[RequestRow]) -> Iterator[tuple[Result, Outcome]]:
+    """The results of these requests in their order, in pages, each with the outcome that it amounts to."""
+    for page in results(ledger, rows):
+        unclear = set(perhaps_paid(ledger, [one.row for one in page if one.row.status in _ENDED_WITHOUT_ANSWER]))
+        for result in page:
+            yield result, _outcome(result, may_be_paid=result.row.id in unclear)
 
 
 def read_outcomes(ledger: Ledger, key: str, custom_ids: Sequence[str]) -> dict[str, Outcome]:
@@ -76,9 +74,14 @@ def read_outcomes(ledger: Ledger, key: str, custom_ids: Sequence[str]) -> dict[s
         place = {"key": key, "custom_ids": list(custom_ids[start : start + _PAGE])}
         with ledger.read() as connection:
             rows = [RequestRow(*row) for row in connection.execute(_NAMED, place)]
-        unclear = set(perhaps_paid(ledger, [row for row in rows if row.status in _ENDED_WITHOUT_ANSWER]))
-        for page in results(ledger, rows):
-            found.update(
-                (result.row.custom_id, outcome_of(result, may_be_paid=result.row.id in unclear)) for result in page
-            )
+        found.update((outcome.custom_id, outcome) for _, outcome in outcomes_of(ledger, rows))
     return found
+
+
+def _outcome(result: Result, *, may_be_paid: bool) -> Outcome:
+    row = result.row
+    if result.status == "succeeded":
+        if result.body is not None:
+            return Outcome(row.custom_id, "succeeded", _body(result.body).message, beta=bool(row.betas))
+        return Outcome(row.custom_id, "succeeded", None, None, "its answer is not kept in the ledger any more")
+    return Outcome(row.custom_id, result.status, None, row.error_type, row.error_message, may_be_paid=may_be_paid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ledger.errors import InvalidRequest
 from scheduler.providers.anthropic import settle_sampling
 
 __all__ = ["betas_of", "item_params", "message_of"]
@@ -18,12 +19,15 @@ def item_params(payload: Mapping[str, Any], betas: Sequence[str] = ()) -> dict[s
 
     `extra_body` is merged in, betas in the headers join `betas`, and so do those given here, which every call of the
     client has; what concerns the connection is dropped. Sampling that the model takes under no API version is left
-    out, as a standard call would have to.
+    out, as a standard call would have to. Raises `InvalidRequest` for betas that are no list of names.
     """
     params = {name: value for name, value in payload.items() if name not in _OF_THE_CALL}
     if isinstance(extra := payload.get("extra_body"), Mapping):
         params |= extra
-    if told := [*(params.get("betas") or ()), *betas_of(payload.get("extra_headers")), *betas]:
+    own = params.get("betas") or []
+    if not isinstance(own, list | tuple) or not all(isinstance(beta, str) for beta in own):
+        raise InvalidRequest("betas", "must be a list of names")
+    if told := [*own, *betas_of(payload.get("extra_headers")), *betas]:
         params["betas"] = list(dict.fromkeys(told))
     else:
         params.pop("betas", None)

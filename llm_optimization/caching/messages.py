@@ -28,6 +28,10 @@ _VOICES: Final = {
     "ai": "assistant",
     "assistant": "assistant",
     "tool": "tool",
+    "SystemMessageChunk": "system",
+    "HumanMessageChunk": "user",
+    "AIMessageChunk": "assistant",
+    "ToolMessageChunk": "tool",
 }
 _TAKERS: Final = (TAKERS | {"file"}) - {"tool", "tool_use"}  # what stands in a tool_use block comes from `tool_calls`
 _NOTHING: Final[frozenset[str]] = frozenset()

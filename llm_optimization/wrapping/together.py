@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.runnables.config import get_config_list
 
+from ledger.errors import InputError
 from llm_optimization.wrapping.labels import KEY, labels_for
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def seat_of(model: Any) -> Seat | None:
 def ready_engine(model: Any) -> Engine:
     """The engine for this model's account, its key and ledger seen to be usable; no network but the ledger's.
 
-    Raises the ledger's own errors. Nothing is on record then.
+    Raises the ledger's own errors. Nothing is put on record then.
     """
     from llm_optimization.batching import account_settings, engine_for
 
@@ -78,11 +79,26 @@ def ready_engine(model: Any) -> Engine:
     return engine
 
 
+def batch_key(model: Any, config: Any, count: int) -> str | None:
+    """The key that the caller wants the inputs recorded under; None if none is said.
+
+    Raises `InputError` where inputs are to have several: a batch has one.
+    """
+    labels = [labels_for(one, model.metadata) or {} for one in get_config_list(config, count)]
+    keys = {str(each[KEY]) for each in labels if each.get(KEY)}
+    if len(keys) > 1:
+        raise InputError(
+            f"the inputs of one batch have one {KEY}; call it once for each of {', '.join(sorted(keys))}"
+        )
+    return keys.pop() if keys else None
+
+
 async def all_together(
     model: Any,
     engine: Engine,
     inputs: Sequence[Any],
     config: Any,
+    key: str | None,
     *,
     return_exceptions: bool,
     in_thread: bool,
@@ -95,8 +111,7 @@ async def all_together(
     from llm_optimization.batching import BatchSession
 
     configs = get_config_list(config, len(inputs))
-    labels = labels_for(configs[0], model.metadata) or {}
-    session = BatchSession(engine, len(inputs), key=labels.get(KEY), tags=model.optimization.config.tags)
+    session = BatchSession(engine, len(inputs), key=key, tags=model.optimization.config.tags)
     most = configs[0].get("max_concurrency")
     limit = asyncio.Semaphore(most) if most else None
 

@@ -13,10 +13,12 @@ import msgspec
 
 from ledger.errors import InvalidRequest
 
-__all__ = ["SAMPLING_PARAMETERS", "Settled", "required_version", "settle_sampling"]
+__all__ = ["API_VERSIONS", "SAMPLING_PARAMETERS", "Settled", "required_version", "settle_sampling"]
 
 _NEWER = "2026-10-21"
 _OLDER = "2023-06-01"
+
+API_VERSIONS = (_OLDER, _NEWER)
 
 SAMPLING_PARAMETERS = ("temperature", "top_p", "top_k")
 
