@@ -235,6 +235,12 @@ def test_ids_follow_from_what_is_asked_and_from_nothing_else() -> None:
         assert Names().line(same).custom_id == first.custom_id
     other_kind = params("a") | {"metadata": {"cache_control": "ephemeral"}}
     assert len({Names().line(one).custom_id for one in (params("b"), params("a", system="x"), other_kind)}) == 3
+    inputs = ({}, {"cache_control": mark}, {"content": "x"}, {"content": [{"type": "text", "text": "x"}]})
+    calls = [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "n", "input": one}]}
+        for one in inputs
+    ]
+    assert len({Names().line(params("a", messages=[call])).custom_id for call in calls}) == 4
 
 
 def test_what_the_sdk_takes_besides_plain_data_is_taken() -> None:
@@ -281,6 +287,26 @@ def test_what_batches_cannot_have_of_a_model_is_told_at_once(field: str, value: 
     with pytest.raises(ConfigurationError) as caught:
         account_settings(SimpleNamespace(**{field: value}))
     assert "s3cret" not in str(caught.value)
+
+
+def test_each_request_finds_an_api_version_that_is_known() -> None:
+    """A factory gives its models one, for the sampling parameters that they have."""
+    model = SimpleNamespace(default_headers={"Anthropic-Version": "2023-06-01", "x-a": "1"})
+    assert account_settings(model).headers == (("x-a", "1"),)
+
+
+def test_who_was_told_of_the_end_is_told_nothing_more() -> None:
+    wait = Wait("k", ["a"])
+    wait.future.set_result(None)
+    wait.fail(RuntimeError("later"))
+    assert wait.future.exception() is None
+
+
+def test_what_has_ended_is_complete_however_short_the_wait(engine: Engine) -> None:
+    some = lines("a")
+    engine.submit(some, key="k")
+    engine.work("k", ids(some), timeout=30)
+    engine.work("k", ids(some), timeout=0)
 
 
 def test_who_could_not_begin_to_work_keeps_nobody_waiting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,9 +68,13 @@ async def test_what_was_canceled_in_time_is_not_sent(engine: Engine, url: str) -
 
 
 async def test_invalid_params_keep_nobody_else_from_an_answer(engine: Engine) -> None:
-    session = BatchSession(engine, 3)
+    session = BatchSession(engine, 5)
     unknown = {"model": MODEL, "max_tokens": 1, "messages": [{"role": "user", "content": object()}]}
-    good, refused, strange = await gathered(session, params("a"), params("b", max_tokens=-1), unknown)
+    of_no_beta = [params("c", betas=5), params("d", betas=[{}])]
+    good, refused, strange, *betas = await gathered(
+        session, params("a"), params("b", max_tokens=-1), unknown, *of_no_beta
+    )
+    assert all("betas: must be a list of names" in str(one.failure) for one in betas)
     assert good.failure is None
     assert (refused.status, refused.error_type) == ("errored", "invalid_request_error")
     assert "max_tokens" in str(refused.failure)

@@ -10,6 +10,7 @@ from anthropic import Anthropic
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import (
     AIMessage,
+    AIMessageChunk,
     AnyMessage,
     BaseMessage,
     ChatMessage,
@@ -187,6 +188,14 @@ def test_calls_beside_the_content_count_as_positions() -> None:
     talk = [SystemMessage("s"), HumanMessage("look"), *(message for number in range(12) for message in turn(number))]
     made = manager().add_cache_markers(talk, tools=[search, {"name": "other", "input_schema": {}}, object()])
     assert [at for at, (now, then) in enumerate(zip(made, talk, strict=True)) if now is not then] == [0, 1, 25]
+
+
+def test_a_message_put_together_from_a_stream_is_one_of_the_assistants() -> None:
+    talk = [SystemMessage(LONG), HumanMessage("One?"), AIMessage("One."), HumanMessage("Two?")]
+    streamed = [*talk[:2], AIMessageChunk("One."), talk[3]]
+    marked = [isinstance(message.content, list) for message in manager().add_cache_markers(streamed)]
+    assert marked == [isinstance(message.content, list) for message in manager().add_cache_markers(talk)]
+    assert marked == [True, True, False, True]
 
 
 def test_thinking_empty_and_foreign_contents_are_left_as_they_are() -> None:

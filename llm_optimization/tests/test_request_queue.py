@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import anthropic
 import pytest
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import AIMessage
 from typer.testing import CliRunner
 
+from ledger import Ledger, NewEvent
 from ledger.errors import ChangedRequest, ConfigurationError, InputError, InvalidLine
-from ledger.events import RequestRecorded
+from ledger.events import RequestAbandoned, RequestCostUnknown, RequestRecorded, request_stream
+from ledger.queries import requests
 from llm_ledger.cli.app import app
 from llm_ledger.simulator import RunningSimulator
+from llm_optimization import OptimizationConfig, optimize_client
 from llm_optimization.exceptions import BatchIncomplete
 from llm_optimization.request_queue import QueuedResult, RequestQueue
 from tests.support.batching import KEY, MODEL, NOW, events_of, hurry, params, slow_provider
@@ -162,6 +168,33 @@ def test_who_waits_no_longer_is_told_what_is_missing(monkeypatch: pytest.MonkeyP
         slow.advance(61)
         asked.run(timeout=30)
         assert statuses(list(asked.collect())) == ["succeeded"]
+
+
+@pytest.mark.parametrize("may_be_paid", [False, True])
+def test_what_may_have_been_paid_for_is_told(url: str, may_be_paid: bool) -> None:
+    queue().submit([params("a")])
+    with Ledger.open(url) as ledger:
+        (row,) = requests(ledger)
+        ended: list[Any] = [RequestCostUnknown(reason="lost")] if may_be_paid else []
+        ended.append(RequestAbandoned(reason="lost", attempts=1))
+        stream, now = request_stream(row.id), datetime.now(UTC)
+        ledger.append(
+            NewEvent(stream, row.version + ahead, data, ledger.ids.new(), now, UUID(row.id))
+            for ahead, data in enumerate(ended, start=1)
+        )
+    (result,) = queue().collect()
+    assert result.error is not None
+    assert result.error.may_be_paid is may_be_paid
+
+
+def test_standard_calls_under_the_same_key_are_no_results_of_the_queue(simulator: RunningSimulator, url: str) -> None:
+    queue().submit([params("a")])
+    config = OptimizationConfig(optimization_enabled=True, key="nightly", recording="sync")
+    with anthropic.Anthropic(api_key=KEY, base_url=simulator.base_url) as client:
+        optimize_client(client, config).messages.create(**params("b"))
+    (result,) = queue().collect(wait=True)
+    assert result.status == "succeeded"
+    assert result.message is not None
 
 
 def test_an_empty_queue_is_done_at_once(simulator: RunningSimulator) -> None:

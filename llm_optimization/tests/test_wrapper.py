@@ -34,7 +34,14 @@ from llm_optimization.batching import Names, account_settings, engine_for
 from llm_optimization.batching.params import item_params
 from llm_optimization.cache_manager import CacheManager
 from llm_optimization.capabilities import ProviderCapabilities
-from llm_optimization.exceptions import BatchItemFailed, DatabaseUnusable, InvalidOptimizationConfig, NotWrappable
+from llm_optimization.exceptions import (
+    BatchItemFailed,
+    ConfigurationError,
+    DatabaseUnusable,
+    InputError,
+    InvalidOptimizationConfig,
+    NotWrappable,
+)
 from tests.support.wrapped_calls import LONG, calls, claude, markers, sending, tool
 
 SETTINGS = {"optimizationEnabled": True, "cachingEnabled": True}
@@ -442,6 +449,50 @@ async def test_an_unusable_ledger_makes_batches_standard_calls(base: ChatAnthrop
     with pytest.raises(DatabaseUnusable):
         await OptimizedLLMWrapper(base, "anthropic", {**settings, "fallbackToStandard": False}).abatch(["One?"])
     assert OptimizedLLMWrapper(base, "anthropic", settings).batch([[HumanMessage("One?")]])[0].content
+
+
+async def test_under_a_key_nothing_is_called_that_a_batch_may_have_answered(
+    base: ChatAnthropic, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = OptimizedLLMWrapper(base, "anthropic", BATCHES)
+    config = {"metadata": {"llm_ledger_key": "nightly"}}
+    first = await llm.abatch(["One?", "Two?"], config)
+    with monkeypatch.context() as patch:
+        patch.setenv("LLM_LEDGER_BUDGET_USD", "much")
+        with pytest.raises(ConfigurationError, match="BUDGET"):
+            await llm.abatch(["One?", "Two?"], config)
+        with pytest.raises(ConfigurationError, match="BUDGET"):
+            llm.batch(["One?", "Two?"], config)
+        assert (await llm.abatch(["Three?"]))[0].response_metadata["usage"]["service_tier"] == "standard"
+    assert [answer.content for answer in await llm.abatch(["One?", "Two?"], config)] == [one.content for one in first]
+    assert {tier: group["requests"] for tier, group in simulator.bill()["tiers"].items()} == {
+        "batch": 2,
+        "standard": 1,
+    }
+
+
+async def test_a_batch_has_one_key(base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str) -> None:
+    llm = OptimizedLLMWrapper(base, "anthropic", BATCHES)
+    several = [{"metadata": {"llm_ledger_key": key}} for key in ("a", "b")]
+    with pytest.raises(InputError, match="one llm_ledger_key; call it once for each of a, b"):
+        await llm.abatch(["One?", "Two?"], several)
+    await llm.abatch((question for question in ("One?", "Two?")), [{}, {"metadata": {"llm_ledger_key": 20261122}}])
+    assert [row.key for row in calls(ledger_url)] == ["20261122"] * 2
+
+
+async def test_labels_that_are_none_keep_nobody_from_a_batch(
+    base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str
+) -> None:
+    llm = OptimizedLLMWrapper(base, "anthropic", {**BATCHES, "tags": {"app": "bot"}})
+    tags = ["search", {"team": 7}, {f"t{number}": "x" for number in range(9)}]
+    await llm.abatch(["One?", "Two?", "Three?"], [{"metadata": {"llm_ledger_tags": each}} for each in tags])
+    assert simulator.bill()["tiers"].keys() == {"batch"}
+    found = [json.loads(row.tags) for row in calls(ledger_url)]
+    assert found == [
+        {"app": "bot"},
+        {"app": "bot", "team": "7"},
+        {"app": "bot", **{f"t{number}": "x" for number in range(7)}},
+    ]
 
 
 async def test_whoever_stops_waiting_stops_the_batch_before_it_is_sent(
