@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from llm_optimization.config import OptimizationConfig
 from llm_optimization.exceptions import NotWrappable
+from llm_optimization.patches import patched
 
 __all__ = ["optimize_client"]
 
@@ -34,8 +35,9 @@ def optimize_client(
     `OptimizationConfig`; `overrides` are fields of the latter. An entry that does not say `optimizationEnabled` is
     off. Without an entry, or with overrides, the call itself is the wish, and only an explicit false keeps it off.
 
-    Where it is off, and for clients of other clouds (Bedrock, Vertex, Foundry …), the very same client is given back;
-    whatever keeps a client from being optimised is logged. `TypeError` for an override that is no setting.
+    Where it is off, for clients of other clouds (Bedrock, Vertex, Foundry …), and for one whose methods somebody has
+    replaced, the very same client is given back; whatever keeps a client from being optimised is logged.
+    `TypeError` for an override that is no setting.
     """
     OptimizationConfig.check_names(overrides)
     try:
@@ -56,8 +58,12 @@ def _observed(client: Any, settings: OptimizationConfig) -> Any:
     from llm_optimization.wrapping.optimization import Optimization
 
     kind = type(client)
-    if not isinstance(client, Anthropic | AsyncAnthropic) or kind.__module__.startswith("anthropic.lib."):
+    if not isinstance(client, Anthropic | AsyncAnthropic) or any(
+        base.__module__.startswith("anthropic.lib.") for base in kind.__mro__
+    ):
         raise NotWrappable(kind.__name__, "calls are recorded for anthropic.Anthropic and AsyncAnthropic")
+    if (replaced := patched(client)) is not None:
+        raise NotWrappable(kind.__name__, f"its {replaced} was replaced; optimise it first, then replace that")
     inner = client._client  # noqa: SLF001 - the SDK takes an HTTP client, and has no name for the one it has
     http_client = observing(inner, Optimization("anthropic", settings))
     return client.with_options(http_client=http_client)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from llm_optimization.http_front import Front, client_kind, front_class
+from llm_optimization.patches import patched
 from llm_optimization.wrapping.calls import current_call
 from llm_optimization.wrapping.mishaps import mishap
 
@@ -18,7 +19,12 @@ _heard: Final[WeakKeyDictionary[Any, Any]] = WeakKeyDictionary()
 
 
 def heard(client: Any) -> Any:
-    """An anthropic client like this one, whose attempts the call under way hears; the same one each time."""
+    """An anthropic client like this one, whose attempts the call under way hears; the same one each time.
+
+    The very client where something of it was replaced: a copy would not have that.
+    """
+    if patched(client) is not None:
+        return client
     found = _heard.get(client)
     if found is None:
         try:

@@ -36,10 +36,26 @@ class AnthropicTaps:
         client = super()._client  # type: ignore[misc]
         return client if call_of(self) is None else heard(client)
 
+    @_client.setter
+    def _client(self, client: Any) -> None:
+        self.__dict__["_client"] = client  # where the base keeps the one that it makes
+
+    @_client.deleter
+    def _client(self) -> None:
+        self.__dict__.pop("_client", None)
+
     @property
     def _async_client(self) -> Any:
         client = super()._async_client  # type: ignore[misc]
         return client if call_of(self) is None else heard(client)
+
+    @_async_client.setter
+    def _async_client(self, client: Any) -> None:
+        self.__dict__["_async_client"] = client
+
+    @_async_client.deleter
+    def _async_client(self) -> None:
+        self.__dict__.pop("_async_client", None)
 
     def _create(self, payload: dict[str, Any]) -> Any:
         call = call_of(self)
