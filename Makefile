@@ -26,7 +26,7 @@ SAME_ANYWHERE := $(patsubst %,llm_optimization/tests/test_%.py,capabilities conf
 LEFT_OUT_.venv-hosts-0.3 := $(patsubst %,--deselect=llm_optimization/tests/test_standard_unit.py::%::test_serdes,TestBare TestWrapped)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-postgres compat soak mutations lint format bench constraints clean
+.PHONY: help demo test test-postgres hosts compat soak mutations lint format bench constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-13s %s\n", $$1, $$2}'
@@ -35,7 +35,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "llm-ledger needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
 	@echo "Installing into $(VENV) …" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[all,dev]'
 	@touch $@
 
 demo: $(READY) ## Run the whole loop without a key: simulator, 200 questions, a crash, the bill
@@ -57,8 +57,10 @@ test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Pos
 	@$(@D)/bin/python -m pip check
 	@touch $@
 
+hosts: $(addsuffix /.ready,$(HOSTS))
+
 compat: ## Run what meets LangChain or the SDK again, on what hosts pin: LangChain 1.5.3 and 0.3, anthropic 0.x
-	@$(MAKE) --no-print-directory --jobs 2 $(addsuffix /.ready,$(HOSTS))
+	@$(MAKE) --no-print-directory --jobs 2 hosts
 	@$(foreach host,$(HOSTS),echo "$(host):" && $(host)/bin/python -m pytest -q -n $(WORKERS) -m "not soak and not integrations" \
 	  $(WITH_HOST) $(addprefix --ignore=,$(ALL_INTEGRATIONS) $(SAME_ANYWHERE)) $(LEFT_OUT_$(host)) &&) true
 
