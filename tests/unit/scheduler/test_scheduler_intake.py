@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_what_will_be_sent_is_what_was_given(world: World, params: bytes) -> Non
 
 def test_what_can_be_read_may_still_be_nested_too_deeply_to_be_checked(world: World) -> None:
     block: dict[str, Any] = {"type": "text", "text": "hello"}
-    for _ in range(300):
+    for _ in range(300 if sys.version_info < (3, 12) else 700):  # a level takes fewer frames since then
         block = {"type": "text", "text": "hello", "content": [block]}
     params = {
         "model": "m",
