@@ -5,6 +5,7 @@ Whatever arrives is handed on untouched; here it is only read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -18,7 +19,7 @@ _TELLING: Final = (b'"message_start"', b'"message_delta"', b'"error"')
 
 
 class AnswerReader(Protocol):
-    """Reads the body of an answer with status 200, piece by piece. Raises nothing."""
+    """Reads the body of an answer, piece by piece. May raise on one that nobody foresaw."""
 
     def feed(self, piece: bytes) -> None:
         """Read on."""
@@ -63,10 +64,20 @@ class MessageReader:
 
     def outcome(self) -> Outcome:
         try:
-            message = _message_of(self._body)
-        except (msgspec.MsgspecError, UnicodeError):
+            message = _message_in(self._body)
+        except (msgspec.MsgspecError, ValueError):
             return CostUnknown("the answer was cut short, or is no message")
         return Answered(message.model, message.id, message.stop_reason, message.usage)
+
+
+def _message_in(body: bytearray) -> _Message:
+    """Raises `MsgspecError` or `ValueError` if there is none."""
+    try:
+        return _message_of(body)
+    except msgspec.DecodeError:
+        # msgspec takes no half of a surrogate pair, even in a text that it skips; what is kept has to be without.
+        kept = msgspec.convert(json.loads(body), _Message)
+        return _message_of(msgspec.json.encode(kept))
 
 
 class EventReader:

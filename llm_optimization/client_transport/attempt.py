@@ -13,6 +13,7 @@ from llm_optimization.client_transport.answers import AnswerReader, EventReader,
 from llm_optimization.client_transport.labels import Labels
 from llm_optimization.client_transport.outgoing import Form
 from llm_optimization.recording import CostUnknown, FinishedCall, Outcome
+from llm_optimization.wrapping.mishaps import mishap
 from llm_optimization.wrapping.optimization import Optimization
 from llm_optimization.wrapping.outcomes import names_cache_markers, outcome_of
 
@@ -23,7 +24,8 @@ _CLOCK: Final = SystemClock()
 
 
 class Attempt:
-    """Hears one attempt and tells once, as a `FinishedCall`, how it ended."""
+    """Hears one attempt and tells once, as a `FinishedCall`, how it ended. `heard` and `over` raise nothing: the SDK
+    would take an error of ours for one of the connection, and ask again."""
 
     def __init__(self, optimization: Optimization, form: Form, labels: Labels, clock: Clock = _CLOCK) -> None:
         self.form = form
@@ -45,12 +47,16 @@ class Attempt:
         # A body that was read already is unpacked, too.
         self._reader = reader if encoding == "identity" or response.is_closed else _packed(reader, response, encoding)
         if response.is_closed:
-            reader.feed(response.content)
+            self.heard(response.content)
 
     def heard(self, piece: bytes) -> None:
         """A piece of the body, as it came over the wire."""
-        if self._reader is not None and not self._over:
+        if self._reader is None or self._over:
+            return
+        try:
             self._reader.feed(piece)
+        except Exception as error:
+            self._reader = _Unreadable(error)
 
     def over(self, error: BaseException | None = None) -> FinishedCall | None:
         """The attempt is over, at the end of its answer or in an error. The record of it; None if there is none to
@@ -58,6 +64,13 @@ class Attempt:
         if self._over or not self._config.records:
             return None
         self._over = True
+        try:
+            return self._finished(error)
+        except Exception as mistake:
+            mishap("a call cannot be recorded", mistake)
+            return None
+
+    def _finished(self, error: BaseException | None) -> FinishedCall:
         return FinishedCall(
             provider="anthropic",
             model=str(self.form.params.get("model", "")),
@@ -70,7 +83,7 @@ class Attempt:
         )
 
     def _outcome(self, error: BaseException | None) -> Outcome:
-        heard = self._reader.outcome() if self._reader is not None else CostUnknown("the answer was left unread")
+        heard = _told_by(self._reader) if self._reader is not None else CostUnknown("the answer was left unread")
         if error is None or not isinstance(heard, CostUnknown):
             return heard
         return outcome_of(error, began=self._reader is not None)
@@ -95,7 +108,7 @@ class _StatusError(Exception):
         super().__init__(f"HTTP {status}")
         self.status_code = status
         self.body: object = None
-        with suppress(msgspec.MsgspecError, UnicodeError):
+        with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
             self.body = msgspec.json.decode(content)
 
 
@@ -111,6 +124,27 @@ class _ErrorReader:
 
     def outcome(self) -> Outcome:
         return outcome_of(_StatusError(self._status, bytes(self._body)))
+
+
+class _Unreadable:
+    """The rest of a body that a reader stumbled over."""
+
+    def __init__(self, error: Exception) -> None:
+        mishap("an answer cannot be read", error)
+        self._outcome = CostUnknown(f"the answer cannot be read: {type(error).__name__}")
+
+    def feed(self, piece: bytes) -> None:
+        pass
+
+    def outcome(self) -> Outcome:
+        return self._outcome
+
+
+def _told_by(reader: AnswerReader) -> Outcome:
+    try:
+        return reader.outcome()
+    except Exception as error:
+        return _Unreadable(error).outcome()
 
 
 def _packed(reader: AnswerReader, response: Any, encoding: str) -> PackedReader:

@@ -6,11 +6,14 @@ or collected as garbage does not wait for its record.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
 from llm_optimization.client_transport.attempt import Attempt
+from llm_optimization.recording import FinishedCall
+from llm_optimization.recording.unended import begun
 from llm_optimization.wrapping.optimization import Optimization
 
 __all__ = ["AsyncBody", "Body"]
@@ -23,14 +26,23 @@ class _Heard:
         self._stream = stream
         self._attempt = attempt
         self._optimization = optimization
+        self._process = begun(self)
 
     def __del__(self) -> None:
         with suppress(Exception):  # half made, or at the interpreter's end
-            self._left(None)
+            self.leave()
+
+    def leave(self) -> None:
+        """Nobody will hear the rest of it any more."""
+        self._left(None)
 
     def _left(self, error: BaseException | None) -> None:
-        if (call := self._attempt.over(error)) is not None:
+        if (call := self._over(error)) is not None:
             self._optimization.record_behind(call)
+
+    def _over(self, error: BaseException | None) -> FinishedCall | None:
+        """The record of the call, which is over now. None if it was over before, or is another process's."""
+        return self._attempt.over(error) if self._process == os.getpid() else None
 
 
 class Body(_Heard):
@@ -58,7 +70,7 @@ class Body(_Heard):
 
     def tell(self, error: BaseException | None = None) -> None:
         """Record the attempt, unless it is recorded."""
-        if (call := self._attempt.over(error)) is not None:
+        if (call := self._over(error)) is not None:
             self._optimization.record(call)
 
 
@@ -87,5 +99,5 @@ class AsyncBody(_Heard):
 
     async def tell(self, error: BaseException | None = None) -> None:
         """`Body.tell`."""
-        if (call := self._attempt.over(error)) is not None:
+        if (call := self._over(error)) is not None:
             await self._optimization.arecord(call)

@@ -315,6 +315,58 @@ def test_a_provider_that_was_not_reached_costs_nothing(story: Story) -> None:
     assert story.ends() == {"total": 1, "failed": 1}
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("options", [{"base_url": "localhost:1"}, {"api_key": "key\n"}])
+def test_a_request_that_cannot_be_sent_costs_nothing(story: Story, options: Json) -> None:
+    given = {"api_key": story.name, "base_url": story.simulator.base_url, **options}
+    client = anthropic.Anthropic(max_retries=2, **given)
+    with story.optimize(client) as optimized, pytest.raises(anthropic.APIConnectionError):
+        optimized.messages.create(**asked())
+    assert story.ends() == {"total": 3, "failed": 3}
+    assert story.bill() == 0
+
+
+async def test_a_key_that_cannot_be_sent_on_an_event_loop_costs_nothing(story: Story) -> None:
+    async with story.on_a_loop() as client:
+        with pytest.raises(anthropic.APIConnectionError):
+            await client.with_options(api_key="key\n").messages.create(**asked())
+    assert story.ends() == {"total": 1, "failed": 1}
+
+
+def second(first: Any, ask: Callable[..., Any], client: Any) -> Any:
+    try:
+        return first.messages.create(**asked())
+    except anthropic.APIConnectionError:
+        return ask(client, **asked())
+
+
+async def asecond(first: Any, ask: Callable[..., Any], client: Any) -> Any:
+    try:
+        return await first.messages.create(**asked())
+    except anthropic.APIConnectionError:
+        return await ask(client, **asked())
+
+
+@pytest.mark.parametrize("ask", [create, create_stream, stream])
+def test_an_answer_lost_by_a_second_provider_may_cost_anything(story: Story, ask: Callable[..., Any]) -> None:
+    story.simulator.fault(endpoint="messages", kind="drop_after")
+    client = story.optimized()
+    with pytest.raises(anthropic.APIConnectionError):
+        second(client.with_options(base_url="http://127.0.0.1:9"), ask, client)
+    assert story.ends() == {"total": 2, "failed": 2, "cost_unknown": 1}
+    assert story.bill() > 0
+
+
+@pytest.mark.parametrize("ask", [acreate, acreate_stream, astream])
+async def test_the_same_of_a_second_provider_on_an_event_loop(story: Story, ask: Callable[..., Any]) -> None:
+    story.simulator.fault(endpoint="messages", kind="drop_after")
+    async with story.on_a_loop() as client:
+        with pytest.raises(anthropic.APIConnectionError):
+            await asecond(client.with_options(base_url="http://127.0.0.1:9"), ask, client)
+    assert story.ends() == {"total": 2, "failed": 2, "cost_unknown": 1}
+    assert story.bill() > 0
+
+
 def test_a_stream_that_is_left_early_may_cost_anything(story: Story) -> None:
     client = story.optimized()
     with client.messages.create(stream=True, **asked()) as events:
@@ -470,6 +522,37 @@ def test_an_answer_that_cannot_be_unpacked_may_cost_anything(story: Story, wire:
     assert story.ends() == {"total": 1, "failed": 1, "cost_unknown": 1}
 
 
+def test_half_a_character_hides_no_usage(story: Story, wire: Wire) -> None:
+    body = json.dumps({**wire.MESSAGE, "content": [{"type": "text", "text": "a \ud83d"}]}).encode()
+    wire.answer = lambda request: http_library().Response(200, content=body)
+    assert story.optimize(wire.client()).messages.create(**asked()).content[0].text == "a \ud83d"
+    assert story.ends() == {"total": 1, "succeeded": 1}
+    assert story.report()["tokens"]["output"] == 5
+
+
+@pytest.mark.parametrize("field", ["id", "model"])
+def test_half_a_character_is_kept_out_of_the_ledger(story: Story, wire: Wire, field: str) -> None:
+    body = json.dumps({**wire.MESSAGE, field: "a \ud83d"}).encode()
+    wire.answer = lambda request: http_library().Response(200, content=body)
+    assert story.optimize(wire.client()).messages.create(**asked())
+    assert story.ends() == {"total": 1, "failed": 1, "cost_unknown": 1}
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_answer_too_deep_to_be_read_is_passed_on(story: Story, wire: Wire, status: int) -> None:
+    deep = b"[" * 5_000 + b"]" * 5_000
+    wire.answer = lambda request: http_library().Response(status, content=b'{"content": %s}' % deep)
+    client = story.optimize(wire.client(max_retries=2))
+    raw = client.messages.with_raw_response
+    if status == 200:
+        assert deep in raw.create(**asked(system=LONG)).http_response.content
+    else:
+        with pytest.raises((anthropic.BadRequestError, RecursionError)):
+            raw.create(**asked(system=LONG))
+    assert len(wire.sent) == 1
+    assert story.ends() == {"total": 1, "failed": 1} | ({"cost_unknown": 1} if status == 200 else {})
+
+
 def _events() -> str:
     start = {"type": "message_start", "message": {**Wire.MESSAGE, "stop_reason": None, "content": [],
              "usage": {"input_tokens": 10, "output_tokens": 1}}}  # fmt: skip
@@ -583,6 +666,34 @@ def test_an_error_of_ours_is_nobodys_but_the_logs(
         assert client.messages.create(**asked(system=LONG)).content[0].text == "7"
     assert wire.bodies[0]["system"] == LONG
     assert caplog.text.count("a request cannot be read") == 1
+
+
+@pytest.mark.parametrize("broken", ["EventReader.feed", "EventReader.outcome", "MessageReader.feed"])
+def test_an_answer_that_we_cannot_read_is_passed_on(
+    story: Story, wire: Wire, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(f"llm_optimization.client_transport.answers.{broken}", fail)
+    client = story.optimize(wire.client(max_retries=2))
+    if broken.startswith("Event"):
+        wire.answer = lambda request: _stream(_events().encode())
+        assert create_stream(client, **asked()) == ["message_start", "message_delta", "message_stop"]
+    else:
+        assert create(client, **asked()).content[0].text == "7"
+    assert len(wire.sent) == 1
+    assert story.ends() == {"total": 1, "failed": 1, "cost_unknown": 1}
+
+
+def test_a_record_that_cannot_be_made_is_in_nobodys_way(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("llm_optimization.client_transport.attempt.FinishedCall", fail)
+    client = optimize_client(wire.client(max_retries=2))
+    assert client.messages.create(**asked()).content[0].text == "7"
+    assert len(wire.sent) == 1
 
 
 def test_a_ledger_that_cannot_be_is_in_nobodys_way(wire: Wire) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +58,62 @@ async def test_errors_are_the_providers_and_are_recorded(
     assert [(row.status, row.error_type) for row in calls(ledger_url)] == [("errored", error_type)] * 2
 
 
-async def test_a_provider_that_is_not_there_bills_nothing(ledger_url: str) -> None:
-    llm = RecordedChatModel(
-        ChatAnthropic(model="claude-sonnet-4-6", api_key="k", base_url="http://127.0.0.1:9", max_retries=0),
-        "anthropic",
-        ON,
-    )
+@pytest.mark.parametrize(
+    "place",
+    [{"base_url": "http://127.0.0.1:9"}, {"base_url": "localhost:1"}, {"api_key": "k\n"}],
+    ids=["not there", "no scheme", "no header"],
+)
+async def test_a_provider_that_is_not_reached_bills_nothing(
+    simulator: RunningSimulator, ledger_url: str, place: dict[str, str]
+) -> None:
+    fields: dict[str, Any] = {"api_key": "k", "base_url": simulator.base_url, **place}
+    llm = RecordedChatModel(ChatAnthropic(model="claude-sonnet-4-6", max_retries=0, **fields), "anthropic", ON)
     with pytest.raises(anthropic.APIConnectionError):
         llm.invoke("One?")
     (row,) = calls(ledger_url)
     assert row.error_type == "connection_error"
+
+
+async def _every_piece(llm: BaseChatModel) -> list[Any]:
+    return [chunk async for chunk in llm.astream("One?")]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda llm: asyncio.to_thread(lambda: _second(lambda: llm.invoke("One?"))),
+        lambda llm: asyncio.to_thread(lambda: _second(lambda: list(llm.stream("One?")))),
+        lambda llm: _asecond(lambda: llm._agenerate([HumanMessage("One?")])),
+        lambda llm: _asecond(lambda: _every_piece(llm)),
+    ],
+    ids=["invoke", "stream", "_agenerate", "astream"],
+)
+async def test_an_answer_lost_by_a_second_provider_may_have_been_billed(
+    base: ChatAnthropic, simulator: RunningSimulator, ledger_url: str, ask: Any
+) -> None:
+    simulator.fault(endpoint="messages", kind="drop_after")
+    with pytest.raises(anthropic.APIConnectionError):
+        await ask(RecordedChatModel(base, "anthropic", ON))
+    assert [row.error_type for row in calls(ledger_url)] == ["call_uncertain"]
+
+
+def _second(ask: Callable[[], Any]) -> Any:
+    """Ask this one, now that another provider is out of reach."""
+    try:
+        _refused()
+    except ConnectionRefusedError:
+        return ask()
+
+
+async def _asecond(ask: Callable[[], Any]) -> Any:
+    try:
+        _refused()
+    except ConnectionRefusedError:
+        return await ask()
+
+
+def _refused() -> None:
+    raise ConnectionRefusedError
 
 
 async def test_what_fails_before_it_is_sent_is_no_call(base: ChatAnthropic, ledger_url: str) -> None:

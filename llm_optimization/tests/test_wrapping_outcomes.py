@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from llm_ledger.simulator import RunningSimulator
 from llm_optimization.recording import CostUnknown, Refused
 from llm_optimization.wrapping.outcomes import names_cache_markers, outcome_of, status_of
+from scheduler.providers.anthropic import connection
 
 
 class ApiError(Exception):
@@ -87,6 +90,82 @@ def test_a_connection_that_was_never_made_costs_nothing(error: Exception) -> Non
     outcome = outcome_of(error)
     assert isinstance(outcome, Refused)
     assert (outcome.error_type, outcome.status) == ("connection_error", None)
+
+
+def raised(function: Callable[[], None]) -> BaseException:
+    """What a function raises, as whoever calls it sees it."""
+    try:
+        function()
+    except BaseException as error:
+        return error
+    raise AssertionError("it raises")
+
+
+def not_reached() -> None:
+    raise ConnectError("no route")
+
+
+def lost() -> None:
+    raise ConnectionResetError
+
+
+def wrapped_without_a_word() -> None:
+    try:
+        not_reached()
+    except ConnectError:
+        raise APIConnectionError  # noqa: B904 - as requests does
+
+
+def wrapped_from_nothing() -> None:
+    try:
+        not_reached()
+    except ConnectError:
+        raise APIConnectionError from None  # as ollama does
+
+
+@pytest.mark.parametrize("function", [wrapped_without_a_word, wrapped_from_nothing])
+def test_an_error_raised_for_another_one_is_about_it(function: Callable[[], None]) -> None:
+    assert isinstance(outcome_of(raised(function)), Refused)
+
+
+def test_an_error_raised_while_another_one_is_handled_is_not_about_it() -> None:
+    def ask_another() -> None:
+        try:
+            lost()
+        except ConnectionResetError as error:
+            raise APIConnectionError from error
+
+    def within() -> None:
+        try:
+            not_reached()
+        except ConnectError:
+            ask_another()
+
+    try:
+        not_reached()
+    except ConnectError:
+        errors = [raised(function) for function in (lost, ask_another, within)]
+    assert isinstance(errors[0].__context__, ConnectError)
+    assert [type(outcome_of(error)) for error in errors] == [CostUnknown] * 3
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [("localhost:1", {}), ("ftp://localhost", {}), ("http://127.0.0.1:9:9", {}), ("{}", {"x-api-key": "key\n"})],
+)
+def test_a_request_that_cannot_be_sent_costs_nothing(
+    simulator: RunningSimulator, url: str, headers: dict[str, str]
+) -> None:
+    post = connection.http_library().post
+    outcome = outcome_of(raised(lambda: post(url.format(simulator.base_url), headers=headers)))
+    assert isinstance(outcome, Refused)
+    assert outcome.message.startswith("the request cannot be sent: ")
+
+
+def test_a_request_that_fails_on_its_way_may_have_been_billed(simulator: RunningSimulator) -> None:
+    post, url = connection.http_library().post, simulator.base_url
+    error = raised(lambda: post(url, content=b"longer", headers={"content-length": "5"}))
+    assert outcome_of(error) == CostUnknown("the answer was lost: LocalProtocolError")
 
 
 @pytest.mark.parametrize("error", [APIConnectionError(), TimeoutError(), ConnectionResetError(), KeyError("choices")])

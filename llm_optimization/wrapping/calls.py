@@ -8,6 +8,7 @@ call the same model meanwhile.
 
 from __future__ import annotations
 
+import os
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from llm_optimization.recording.calls import CostUnknown, FinishedCall, Outcome
+from llm_optimization.recording.unended import begun
 from llm_optimization.wrapping.answers import Answer, hear_chunk, hear_result
 from llm_optimization.wrapping.anthropic_answers import hear_event, hear_message
 from llm_optimization.wrapping.labels import Labels, named
@@ -111,6 +113,7 @@ class Call:
         self._attempt: Attempt | None = None
         self._earlier: list[FinishedCall] = []
         self._open = True
+        self._process = begun(self)
         if self._marks and not sees_payload:
             self.messages = marked_messages(self.optimization, messages, self._model, options)
             self._markers = 1  # or none: a refusal that names them decides
@@ -216,7 +219,12 @@ class Call:
 
     def __del__(self) -> None:
         # A stream that was dropped, and whose event loop is gone.
-        if self._open and self._sent:
+        if self._open:
+            self.leave()
+
+    def leave(self) -> None:
+        """Nobody will hear the rest of it any more."""
+        if self._sent:
             for call in self._finished(GeneratorExit()):
                 self.optimization.record_behind(call)
 
@@ -274,7 +282,9 @@ class Call:
         return self.repeats
 
     def _finished(self, error: BaseException | None) -> list[FinishedCall]:
-        """The records of the call, which is over now."""
+        """The records of the call, which is over now. None if it was over before, or is another process's."""
+        if not self._open or self._process != os.getpid():
+            return []
         self._open = False
         if error is not None and self._markers and not self._answer.began and names_cache_markers(error):
             self.repeats = True

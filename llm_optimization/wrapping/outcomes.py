@@ -6,6 +6,7 @@ Every SDK has errors of its own, so they are told apart by what they carry: a st
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from traceback import walk_tb
 from typing import Any, Final
 
 from llm_optimization.recording.calls import CostUnknown, Refused
@@ -30,6 +31,10 @@ _NEVER_CONNECTED: Final = frozenset(
         "gaierror",
     }
 )
+# Those of httpx and requests for a request that cannot be sent at all, to nobody.
+_UNSENDABLE: Final = frozenset(
+    {"InvalidHeader", "InvalidSchema", "InvalidURL", "MissingSchema", "UnsupportedProtocol"}
+)
 _CANCELED: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
 _DEPTH: Final = 8
 
@@ -37,8 +42,8 @@ _DEPTH: Final = 8
 def outcome_of(error: BaseException, *, began: bool = False) -> Refused | CostUnknown:
     """How a call ended that ended in `error`. `began`: a part of the answer was there already.
 
-    Refused, and billed nothing: the provider said so by its status (see `is_refusal`), or was never reached. Anything
-    else may have been answered, and billed.
+    Refused, and billed nothing: the provider said so by its status (see `is_refusal`), or was never sent a byte.
+    Anything else may have been answered, and billed.
     """
     if began and isinstance(error, GeneratorExit):
         return CostUnknown("the stream was left before its end")
@@ -51,8 +56,9 @@ def outcome_of(error: BaseException, *, began: bool = False) -> Refused | CostUn
         return CostUnknown(f"the provider answered with status {status}: {_kind(error)}")
     if _canceled(error):
         return CostUnknown(f"the call was given up before its answer: {type(error).__name__}")
-    if any(_names(cause) & _NEVER_CONNECTED for cause in _causes(error)):
-        return Refused("connection_error", f"the provider was not reached: {_kind(error)}")
+    unsent = _unsent(error)
+    if unsent is not None:
+        return Refused("connection_error", unsent)
     return CostUnknown(f"the answer was lost: {_kind(error)}")
 
 
@@ -92,6 +98,26 @@ def _names(error: BaseException) -> set[str]:
     return {kind.__name__ for kind in type(error).__mro__}
 
 
+def _unsent(error: BaseException) -> str | None:
+    """Why no byte of the request left; None if one may have."""
+    for cause in _causes(error):
+        if _names(cause) & _NEVER_CONNECTED:
+            return f"the provider was not reached: {_kind(error)}"
+        if _names(cause) & _UNSENDABLE or _is_of_headers(cause):
+            return f"the request cannot be sent: {_kind(cause)}"
+    return None
+
+
+def _is_of_headers(error: BaseException) -> bool:
+    """Whether the HTTP library makes no request of these headers, such as a key that ends in a newline.
+
+    The name alone does not tell: a body that is longer than announced is such an error, too, when it has left.
+    """
+    return "LocalProtocolError" in _names(error) and any(
+        frame.f_code.co_name == "_send_request_headers" for frame, _ in walk_tb(error.__traceback__)
+    )
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and what it came from, the next first."""
     seen: BaseException | None = error
@@ -99,7 +125,20 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         if seen is None:
             return
         yield seen
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__ or _caught_for(seen)
+
+
+def _caught_for(error: BaseException) -> BaseException | None:
+    """The exception in whose handler `error` was raised.
+
+    Python notes any exception that is being handled meanwhile: the application's, too, which calls a second provider
+    because the first was not reached. So it counts only if the function that caught it is the one that raised.
+    """
+    context = error.__context__
+    if context is None or context.__traceback__ is None:
+        return None
+    raised_in = [frame for frame, _ in walk_tb(error.__traceback__)][-1:]
+    return context if raised_in == [context.__traceback__.tb_frame] else None
 
 
 def _body(error: BaseException) -> Mapping[str, Any]:
