@@ -148,7 +148,7 @@ def test_what_is_no_json_is_refused(http: httpx2.Client) -> None:
 
 
 def test_what_is_nested_beyond_reason_is_refused(http: httpx2.Client, params: Params, finish: Params) -> None:
-    deep = b'{"model": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+    deep = b'{"model": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
     assert http.post("/v1/messages", content=deep).status_code == 400
     body = b'{"requests": [{"custom_id": "a", "params": %s}]}' % deep
     assert http.post("/v1/messages/batches", content=body).status_code == 400
