@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Final
 
 from ledger.forks import survives_forks
@@ -30,15 +31,18 @@ PATIENCE: Final = 100
 EXIT_SECONDS: Final = 5.0
 """How long the exit of a process waits for the thread, before it does itself what is left."""
 
+_THREAD: Final = "llm-calls"
+
 Work = Callable[[], object]
 """A piece of work. It raises nothing."""
 
 
 class Behind:
-    """Does pieces of work in the order in which they come, on a thread of its own: started with the first one.
+    """Does pieces of work in the order in which they come, on one thread of its own: started with the first one.
 
     `put` takes no lock, so that it may be called from anywhere: also from a generator that the garbage collector
-    closes while this very thread is about something else. A forked child begins with nothing to do.
+    closes while this very thread is about something else. A forked child begins with nothing to do. After `finish`
+    no thread is started or relied on any more: what comes then is done by whoever brings it.
     """
 
     def __init__(
@@ -47,33 +51,42 @@ class Behind:
         self._capacity = capacity
         self._moment_seconds = moment_seconds
         self._patience = patience
+        self._finished = False
         self._begin()
         survives_forks(self)
 
     def _begin(self) -> None:
         self._todo = _Todo(self._moment_seconds, self._patience)
-        self._thread: threading.Thread | None = None
+        self._threads: dict[str, threading.Thread] = {}  # at most one: `setdefault` lets one of many starters win
+
+    @property
+    def over(self) -> bool:
+        """True once the process is leaving, and threads may neither be started nor relied on."""
+        return self._finished or sys.is_finalizing()
 
     def put(self, work: Work) -> None:
         """Leave it to the thread. Where that cannot keep up, or none can be had any more, it is done here."""
-        if len(self._todo.works) < self._capacity and self._is_there():
-            self._todo.add(work)
-        else:
+        if self.over or len(self._todo.works) >= self._capacity:
             work()
+            return
+        self._todo.add(work)
+        if not self._threads:
+            self._start()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was handed over so far is done. False if time ran out."""
-        if self._thread is None:
-            return True
         done = threading.Event()
         self._todo.add(done.set)
+        if not self._threads:
+            self._todo.do_all()
         self._todo.hurry.set()
         return done.wait(timeout)
 
     def finish(self, timeout: float = EXIT_SECONDS) -> None:
-        """Wait for that long, then do here what is left."""
+        """The process is leaving: wait for that long, then do here what is left."""
+        self._finished = True
         if not self.flush(timeout):
-            self._todo.do(len(self._todo.works))
+            self._todo.do_all()
 
     def before_fork(self) -> None:
         """Nothing: what waits stays with this process."""
@@ -83,16 +96,18 @@ class Behind:
         if child:
             self._begin()
 
-    def _is_there(self) -> bool:
-        if self._thread is None:
-            thread = threading.Thread(target=self._todo.run, name="llm-calls", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the interpreter is leaving
-                return False
-            self._thread = thread
+    def _start(self) -> None:
+        """Have a thread, unless somebody else sees to it right now."""
+        thread = threading.Thread(target=self._todo.run, name=_THREAD, daemon=True)
+        if self._threads.setdefault(_THREAD, thread) is not thread:
+            return
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is leaving, or there are too many
+            self._threads.clear()  # before the rest is done: whoever adds to it from here on sees to it himself
+            self._todo.do_all()
+        else:
             self._finish_at_exit_of_child()
-        return True
 
     def _finish_at_exit_of_child(self) -> None:
         """Children of `multiprocessing` leave without running exit handlers, but run its own."""
@@ -111,14 +126,14 @@ class _Todo:
         self._patience = patience
         self.works: deque[Work] = deque()
         self.hurry = threading.Event()
-        self._wanted = threading.Event()
+        self._wanted: SimpleQueue[None] = SimpleQueue()  # not an Event: its lock would be taken twice by one thread
         self._sleeps = False
 
     def add(self, work: Work) -> None:
         """Put it down, and wake the thread only if it sleeps."""
         self.works.append(work)
         if self._sleeps:
-            self._wanted.set()
+            self._wanted.put(None)
 
     def do(self, count: int) -> None:
         """Do the oldest so many, unless somebody else does."""
@@ -128,6 +143,10 @@ class _Todo:
             except IndexError:
                 return
             work()
+
+    def do_all(self) -> None:
+        """Do what is there now."""
+        self.do(len(self.works))
 
     def run(self) -> None:
         """The thread."""
@@ -143,10 +162,10 @@ class _Todo:
                 idle = 0
 
     def _sleep(self) -> None:
-        self._wanted.clear()
+        self._wanted = SimpleQueue()
         self._sleeps = True
         if not self.works:  # nobody who brings some from here on overlooks that this sleeps
-            self._wanted.wait()
+            self._wanted.get()
         self._sleeps = False
 
 

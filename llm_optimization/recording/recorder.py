@@ -5,7 +5,7 @@
 
 A ledger that cannot be written keeps no answer from anybody: then records go to the ledger's spool, with a line in
 the log once a minute, and are taken in later. What a crash may lose are the calls of its last milliseconds: those
-noted and not committed yet. A normal exit and `flush` wait for them.
+noted and not committed yet. A normal exit and `flush` wait for them; what exit handlers call after that is spooled.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from ledger import NewEvent
+from ledger.errors import DatabaseUnusable
 from ledger.forks import survives_forks
 from ledger.ids import IdFactory
 from ledger.settings import LedgerSettings
@@ -114,9 +116,11 @@ class _Recorders:
     def at(self, url: str) -> CallRecorder:
         place = (url, os.getcwd() if _is_relative(url) else "")  # noqa: PTH109 - a Path takes 5 times as long
         recorder = self._recorders.get(place)
-        if recorder is not None and not recorder.closed:
+        if recorder is not None and (behind.over or not recorder.closed):
             return recorder
         writer = shared_writer(url)
+        if behind.over:  # too late for a thread of its own, which a closed one does without: it spools
+            writer.close()
         with self._lock:
             recorder = self._recorders.get(place)
             if recorder is None or recorder.closed:
@@ -147,8 +151,11 @@ class Settings(Protocol):
 def recorder_for(settings: Settings) -> CallRecorder:
     """This process's recorder into the ledger of these settings. Cheap enough to ask for each call.
 
-    Raises `ConfigurationError` for a URL that can be none. The database is opened with the first record.
+    Raises `ConfigurationError` for a URL that can be none, and `DatabaseUnusable` once the interpreter tears itself
+    down. The database is opened with the first record.
     """
+    if sys.is_finalizing():  # a thread that is gone may hold any lock for good
+        raise DatabaseUnusable("this call came to light after the process had closed its ledger")
     return _recorders.at(settings.database_url or LedgerSettings.from_env().database_url)
 
 
