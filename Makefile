@@ -6,9 +6,6 @@ READY  := $(VENV)/.ready
 # Half of a test's time is waiting, for processes, polls and leases: two workers to a core.
 WORKERS ?= 4
 
-# Whole stories cover what smaller tests cover, too, and take twice as long where every line is counted.
-STORIES := tests/faults tests/simulation tests/unit/bench tests/integration/llm_ledger/demo
-
 # tests/contract holds every backend to the contract in any run.
 WITH_DATABASE    := tests/unit/ledger tests/unit/scheduler tests/faults tests/integration/llm_ledger/cli
 WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers $(patsubst %,tests/faults/test_%.py, \
@@ -41,10 +38,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Run the whole loop without a key: simulator, 200 questions, a crash, the bill
 	@$(BIN)/llm-ledger demo
 
-test: $(READY) ## Run every test, with branch coverage but for whole stories, then 5,000 simulated ones
+test: $(READY) ## Run every test, with branch coverage, then 5,000 simulated stories without
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(addprefix --ignore=,$(STORIES))
-	@$(BIN)/python -m pytest -n $(WORKERS) $(STORIES)
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
 	@$(BIN)/python -m tests.simulation --seeds 0-5000 --processes 2
 
 test-postgres: $(READY) ## Run the tests that need a ledger again, on a real Postgres
