@@ -6,11 +6,11 @@ READY  := $(VENV)/.ready
 # Half of a test's time is waiting, for processes, polls and leases: two workers to a core.
 WORKERS ?= 4
 
-# tests/contract holds every backend to the contract in any run.
+# tests/contract and test_many_workers have a Postgres in any run.
 WITH_DATABASE    := tests/unit/ledger tests/unit/scheduler tests/faults tests/integration/llm_ledger/cli
 WITHOUT_DATABASE := tests/unit/ledger/pricing tests/unit/scheduler/providers $(patsubst %,tests/faults/test_%.py, \
                     clock_jumps crash_command_line cut_results database_busy disk_full endpoint_faults lost_responses \
-                    postgres_breaks postgres_restarts) \
+                    many_workers postgres_breaks postgres_restarts) tests/unit/ledger/test_tampering.py \
                     $(patsubst %,tests/integration/llm_ledger/cli/test_cli_%.py,by_hand lists program run submit)
 
 HOSTS     := .venv-hosts-1.5 .venv-hosts-0.3
@@ -65,6 +65,7 @@ soak: $(READY) ## Run the long tests: 100,000 simulated stories, every tampering
 	@LLM_LEDGER_TEST_EVENTS=200000 $(BIN)/python -m pytest -m "" -n 2 tests/soak tests/contract/test_tailing_reader.py
 	@$(BIN)/python -m pytest -m soak -n 0 tests/faults
 	@$(BIN)/python -m pytest -m soak -n 0 --database postgres tests/faults/test_crash_matrix.py
+	@$(BIN)/python -m pytest -m "" -n 2 --database postgres tests/unit/ledger/test_tampering.py
 
 mutations: $(READY) ## Plant each bug of tests/mutations/planted.toml, and see the tests catch it
 	@$(BIN)/python -m tests.mutations
